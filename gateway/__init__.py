@@ -1,0 +1,23 @@
+"""Care Voice: a real-time speech gateway.
+
+The folders, sorted by name, are the path of a sound; each file is a core (pure: time is an argument,
+effects are returned) or a shell (does I/O, decides nothing).
+
+    client/       the other end: a bedside device that streams to a gateway
+    commands/     the command line, one file per subcommand
+    connection/   one client, from its first byte to its last caption
+    detection/    where the speech is: bytes -> frames -> utterances -> log-mel snapshots
+    inference/    one accelerator, shared by everybody: jobs -> batches -> hypotheses
+    transcript/   what may be shown: hypotheses -> stable and tentative text
+    ward/         who reads it: beds, viewers, captions
+    app.py        the one place that knows all parts: build, warm up, ready, drain, stop
+    config.py     every setting, once: flag = environment = TOML key
+    events.py     the vocabulary between the stages
+    metrics.py    what is counted
+
+The life of a sound: websocket -> protocol codec -> Session.receive(message, now) -> Listener -> Snapshot ->
+Batcher -> worker process -> Hypothesis, delivered by (session, utterance, revision) so that a stale answer is
+ignored -> Captioner -> Send(partial | final) and Publish(bed, caption) -> viewers.
+"""
+
+__version__ = "0.1.0"
