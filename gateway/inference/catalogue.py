@@ -1,8 +1,8 @@
 """core: the models that the gateway knows by name (models/manifest.toml), and which one is meant.
 
-A model is meant by its name in the manifest, by a directory, or by `auto`. What is asked for and is not there is
-an error that says how to get it: never another model instead. A string with a slash is a directory and nothing
-else: no name that somebody types can make the gateway download from a repository that is not in the manifest.
+A model is meant by its name in the manifest, by a directory, or by `auto`. What is asked for and is not there
+is an error that says how to get it: never another model instead. A string with a slash is a directory and
+nothing else: nothing that somebody types makes the gateway load from a repository outside the manifest.
 """
 
 import re
@@ -170,8 +170,8 @@ def ways_out(entry: ModelEntry) -> str:
     name, size = entry.name, f"{entry.download_bytes / 1e6:.0f} MB"
     return (
         f"  1. with network:     care-voice models pull {name}   ({size})\n"
-        f"  2. without network:  copy the directory that `care-voice models path {name}` prints on a machine\n"
-        "                       that has it, then start with --model DIRECTORY\n"
+        f"  2. without network:  where it is, `care-voice models path {name}` prints its directory:\n"
+        "                       copy it here and start with --model DIRECTORY\n"
         "  3. to try it out:    --model demo   (built in; understands clear synthetic speech only)"
     )
 
