@@ -1,0 +1,79 @@
+"""core: one stream's bytes -> what was heard: the whole stage behind one class."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gateway.config import DetectionSettings
+from gateway.detection.audio import AudioDecoder
+from gateway.detection.speech import SpeechDetector
+from gateway.detection.utterance import Segmenter
+from gateway.events import FRAME_SAMPLES, SAMPLE_RATE, Audio, AudioFormat, Heard
+
+if TYPE_CHECKING:
+    from gateway.detection.silero import SileroModel
+
+
+class Listener:
+    """One client's ears. Raises AudioError("bad_audio_format") for a format it cannot read."""
+
+    def __init__(
+        self,
+        audio: AudioFormat,
+        settings: DetectionSettings,
+        mel_bands: int,
+        silero: "SileroModel | None" = None,
+    ) -> None:
+        self._rate = audio.sample_rate
+        self._decoder = AudioDecoder(audio)
+        self._detector = SpeechDetector(settings, silero)
+        self._segmenter = Segmenter(settings, mel_bands)
+        self._rest: Audio = np.zeros(0, np.float32)
+
+    @property
+    def received(self) -> int:
+        """The client's samples per channel so far, declared gaps included."""
+        return self._decoder.received
+
+    @property
+    def decided_samples(self) -> int:
+        """16 kHz position before which all is silence or part of an ended utterance. Never decreases."""
+        return self._segmenter.decided_samples
+
+    def client_samples(self, samples: int) -> int:
+        """A 16 kHz position -> the client's samples, rounded down."""
+        return samples * self._rate // SAMPLE_RATE
+
+    def stretch_partials(self, factor: float | None) -> None:
+        """Partials `factor` times as far apart; None: none at all."""
+        self._segmenter.stretch_partials(factor)
+
+    def receive(self, payload: bytes) -> list[Heard]:
+        """One binary message -> what was heard, in order.
+
+        Raises AudioError; then the message has changed nothing, and the next one may be received.
+        """
+        return self._listen(self._decoder.receive(payload))
+
+    def flush(self) -> list[Heard]:
+        """End the open utterance now, with all that was received; the stream goes on."""
+        heard = self._listen(self._decoder.flush())
+        if len(self._rest):
+            rest, self._rest = self._rest, self._rest[:0]
+            heard += self._segmenter.push(rest, self._detector.push(rest))
+        return heard + self._segmenter.flush()
+
+    def skip(self, samples: int) -> list[Heard]:
+        """The client lost so many of its samples: end the open utterance, go on behind the hole."""
+        heard = self.flush()
+        self._detector.reset()
+        return heard + self._segmenter.skip(self._decoder.skip(samples))
+
+    def _listen(self, audio: Audio) -> list[Heard]:
+        audio = np.concatenate([self._rest, audio])
+        whole = len(audio) - len(audio) % FRAME_SAMPLES
+        self._rest = audio[whole:].copy()
+        heard: list[Heard] = []
+        for frame in audio[:whole].reshape(-1, FRAME_SAMPLES):
+            heard += self._segmenter.push(frame, self._detector.push(frame))
+        return heard
