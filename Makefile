@@ -1,0 +1,55 @@
+# Two commands matter: `make run` and `make test`. Both set up what they need; nothing else is needed than
+# Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt types cores benchmark lock wheel clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run ## Run the gateway with the demo model and a synthetic conversation.
+	$(BIN)/care-voice demo
+
+test: $(VENV)/.dev ## Everything that must be green: format, lint, types, all tests.
+	@scripts/browser.sh
+	$(BIN)/ruff format --check gateway tests benchmarks
+	$(BIN)/ruff check gateway tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## The quick part of `make test`: no slow and no browser tests.
+	$(BIN)/ruff format --check gateway tests benchmarks
+	$(BIN)/ruff check gateway tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow and not browser"
+
+fmt: $(VENV)/.dev ## Format the code.
+	$(BIN)/ruff format gateway tests benchmarks
+	$(BIN)/ruff check --fix gateway tests benchmarks
+
+benchmark: $(VENV)/.dev ## Accuracy and latency of the demo model on this machine (minutes).
+	$(BIN)/python -m benchmarks.streaming
+
+lock: $(VENV)/.dev ## Resolve the dependencies again, with hashes.
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.lock
+
+wheel: $(VENV)/.dev ## Build dist/care_voice-*.whl, pages and demo model inside.
+	rm -rf dist && $(BIN)/python -m hatchling build -t wheel
+
+clean: ## Remove what was built.
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	scripts/setup.sh $(PYTHON) $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	scripts/setup.sh $(PYTHON) $(VENV) requirements-dev.lock
+	@touch $@ $(VENV)/.run
