@@ -40,7 +40,7 @@ class ServerSettings(Section):
         description="A speaker that sends nothing for so long is closed 4408. Silence as audio is not idle.",
     )
     max_ahead_s: float = Field(
-        30, gt=0, description="Audio a client may be ahead of real time before it is closed 4429."
+        150, gt=0, description="Audio a client may be ahead of real time before it is closed 4429."
     )
     send_timeout_s: float = Field(10, gt=0, description="A client that does not read for so long is cut off.")
     drain_grace_s: float = Field(
@@ -53,7 +53,7 @@ class ModelSettings(Section):
 
     model: str = Field(
         "auto",
-        description="Name from `care-voice models list`, a directory, `demo`, or `auto` (GPU: large-v3-turbo, CPU: small).",
+        description="A name of `care-voice models list`, a directory, or `auto` (GPU: large-v3-turbo, CPU: small).",
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="`auto` takes the GPU when there is one; `cuda` refuses to start without."
@@ -64,7 +64,7 @@ class ModelSettings(Section):
     cpu_threads: int = Field(0, ge=0, description="Threads of the engine on the CPU. 0: all cores.")
     models_dir: str = Field(
         "",
-        description="Where models are kept. Empty: /app/models if it exists, else ~/.cache/care-voice/models.",
+        description="Where models are kept. Empty: /app/models if there, else ~/.cache/care-voice/models.",
     )
 
 
@@ -106,7 +106,7 @@ class InferenceSettings(Section):
     final_beam_size: int = Field(5, ge=1, le=10, description="Beam for finals; partials are greedy.")
     final_context: Literal["auto", "short", "full"] = Field(
         "auto",
-        description="Encoder context of finals: as short as the audio, the full 30 s, or what the model was tested with.",
+        description="Encoder context of finals: as short as the audio, 30 s, or as the model wants it.",
     )
     pass_timeout_s: float = Field(
         60, gt=0, description="A pass that takes longer means that the worker hangs: it is restarted."
@@ -118,7 +118,7 @@ class TranscriptSettings(Section):
 
     script: Literal["twp", "tw", "hk", "cn", "off"] = Field(
         "twp",
-        description="Chinese script of captions: Taiwan with its words, Taiwan, Hong Kong, simplified, or as decoded. *",
+        description="Chinese script: Taiwan and its words, Taiwan, Hong Kong, simplified, as decoded. *",
     )
     guard: bool = Field(True, description="Suppress and count hallucinations.")
     max_no_speech_probability: float = Field(

@@ -1,8 +1,8 @@
 """core: what a speaker and the gateway say to each other, whatever the wire protocol.
 
 These are also, field by field, the JSON messages of the native protocol v1 (protocols/native.py); the field
-names and units are documented in docs/protocol.md. Times are seconds of the client's own stream; positions are
-counts of the client's own samples (per channel) since its first one.
+names and units are documented in docs/protocol.md. Times are seconds of the client's own stream; positions
+are counts of the client's own samples (per channel) since its first one.
 """
 
 from msgspec import Struct

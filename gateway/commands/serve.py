@@ -1,0 +1,93 @@
+"""shell: `care-voice serve`: settings -> gateway -> run until a signal."""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+import structlog
+import uvloop
+
+from gateway import logs
+from gateway.app import Gateway, StartError
+from gateway.commands.options import as_toml, settings_from, with_settings
+from gateway.config import Settings
+from gateway.inference.catalogue import ModelMissing, UnknownModel
+from gateway.inference.engine import EngineError
+from gateway.inference.shelf import find_model
+from gateway.inference.worker import EngineSpec
+from gateway.resources import static_dir
+
+DEMO_WARNING = (
+    "the demo model understands clear synthetic speech only; for people's voices pull a real one: "
+    "care-voice models list"
+)
+log = structlog.get_logger()
+
+
+@click.command(context_settings={"show_default": True})
+@with_settings
+@click.option("--print-config", is_flag=True, help="Print the effective settings as TOML, and stop.")
+@click.pass_context
+def serve(context: click.Context, /, print_config: bool, **values: Any) -> None:
+    """Run the gateway.
+
+    Every option is also an environment variable (--port is CARE_VOICE_PORT) and a key of the TOML file given
+    with --config. The first Care Voice's WHISPER_MODEL, WHISPER_BATCH_SIZE, ENABLE_FP16 and
+    CUDA_VISIBLE_DEVICES work as before.
+
+    \b
+      care-voice serve --model demo             try it out, no download
+      care-voice models pull small              then: care-voice serve
+      care-voice serve --print-config > my.toml then: care-voice serve --config my.toml
+
+    Exit status: 0 after SIGTERM or Ctrl-C, 1 when it cannot start (the message says why), 2 for bad options.
+    """
+    settings = settings_from(values | _older_compute_type(context))
+    if print_config:
+        click.echo(as_toml(settings, context))
+        return
+    logs.configure(settings.log)
+    try:
+        spec = find_model(settings)
+        uvloop.run(run(settings, spec))
+    except (StartError, EngineError, ModelMissing, UnknownModel) as error:
+        click.echo(f"care-voice: {error}", err=True)
+        sys.exit(1)
+
+
+def _older_compute_type(context: click.Context) -> dict[str, str]:
+    """ENABLE_FP16 of the first Care Voice, when nothing newer says which compute type."""
+    older = os.environ.get("ENABLE_FP16", "").lower()
+    source = context.get_parameter_source("compute_type")
+    if not older or source is not click.core.ParameterSource.DEFAULT:
+        return {}
+    return {"compute_type": "float16" if older in {"1", "true", "yes", "on"} else "float32"}
+
+
+async def run(settings: Settings, spec: EngineSpec) -> None:
+    """The gateway's whole life, until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    gateway = Gateway(settings, spec, static_dir())
+    port = await gateway.listen()
+    address = f"http://{settings.server.host}:{port}"
+    log.info("listening", url=address, model=spec.name)
+    warming = asyncio.create_task(gateway.warm_up())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({warming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if warming.done():
+            model = warming.result()
+            log.info("ready", url=address, model=model.name, device=model.device, compute=model.compute_type)
+            if model.demo:
+                log.warning(DEMO_WARNING)
+            await gateway.supervise(stop)
+    finally:
+        for task in (warming, stopping):
+            task.cancel()
+        await asyncio.gather(warming, stopping, return_exceptions=True)
+        await gateway.stop()

@@ -1,0 +1,27 @@
+"""core: when did a position of the stream arrive? (what latencies are measured from)"""
+
+from collections import deque
+
+from gateway.events import SAMPLE_RATE
+
+KEPT_SAMPLES = 60 * SAMPLE_RATE
+
+
+class Arrivals:
+    """The arrival times of the last minute of a stream."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[int, float]] = deque()
+
+    def push(self, position_samples: int, now: float) -> None:
+        """Everything before the position has arrived by now."""
+        self._marks.append((position_samples, now))
+        while self._marks[0][0] < position_samples - KEPT_SAMPLES:
+            self._marks.popleft()
+
+    def at(self, position_samples: int) -> float | None:
+        """When that position arrived; None when it is not known (any more, or yet)."""
+        for position, now in self._marks:
+            if position >= position_samples:
+                return now
+        return None

@@ -1,0 +1,17 @@
+"""core: the close codes of every socket, in one place (docs/protocol.md has the table)."""
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    DONE = 1000
+    GOING_AWAY = 1001
+    """The gateway stops or restarts; reconnect."""
+    BAD_MESSAGE = 1008
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    OVERLOADED = 1013
+    """Try again later. Also: a reader too slow for its captions, which may reconnect with `after`."""
+    IDLE = 4408
+    CANNOT_RESUME = 4410
+    TOO_FAST = 4429

@@ -1,0 +1,105 @@
+"""core: is this `start` one that we can serve, and with which settings?
+
+A start that cannot be served as asked is refused by name; nothing is quietly replaced.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import get_args
+
+from pydantic import ValidationError
+
+from gateway.config import DetectionSettings, Settings, TranscriptSettings
+from gateway.connection.closing import CloseCode
+from gateway.connection.messages import Limits, Start
+from gateway.events import ModelInfo
+
+SCRIPTS: tuple[str, ...] = get_args(TranscriptSettings.model_fields["script"].annotation)
+TASKS = ("transcribe", "translate")
+MAX_BED_CHARS = 64
+PER_SESSION = ("endpointing_ms", "pre_roll_ms", "min_speech_ms", "max_utterance_ms")
+
+
+class Refused(Exception):
+    """The session cannot go on; `code` is the error's name, `close_code` the socket's."""
+
+    def __init__(self, code: str, message: str, close_code: int = CloseCode.BAD_MESSAGE) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.close_code = close_code
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A start that can be served."""
+
+    start: Start
+    detection: DetectionSettings
+    hotwords: str
+
+
+def limits(settings: Settings) -> Limits:
+    """What `started` tells the client of its limits."""
+    return Limits(
+        max_message_bytes=settings.server.max_message_bytes,
+        max_hotwords=settings.server.max_hotwords,
+        max_prompt_chars=settings.server.max_prompt_chars,
+        idle_timeout_s=settings.server.idle_timeout_s,
+        max_utterance_ms=settings.detection.max_utterance_ms,
+    )
+
+
+def open_stream(start: Start, settings: Settings, model: ModelInfo) -> Opening:
+    """Check a start against the gateway's settings and model. Raises Refused."""
+    if start.resume is not None:
+        raise Refused(
+            "cannot_resume",
+            "This gateway does not keep sessions: send `start` without `resume` and replay the audio "
+            "that was not committed.",
+            CloseCode.CANNOT_RESUME,
+        )
+    check_bed(start.bed)
+    _check_choice("language", start.language, model.languages)
+    _check_choice("script", start.script, SCRIPTS)
+    _check_choice("task", start.task, TASKS)
+    return Opening(start, _detection(start, settings.detection), _hotwords(start, settings))
+
+
+def check_bed(bed: str | None) -> None:
+    """A bed's name is 1 to 64 printable characters without `/`, `*` or `,`. Raises Refused."""
+    if bed is None:
+        return
+    printable = all(unicodedata.category(c)[0] != "C" for c in bed)
+    if not (0 < len(bed) <= MAX_BED_CHARS and bed.strip() == bed and printable and not set(bed) & set("/*,")):
+        raise Refused(
+            "bad_bed",
+            f"`bed` must be 1 to {MAX_BED_CHARS} printable characters, no spaces at its ends, "
+            "and none of / * , in it.",
+        )
+
+
+def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        raise Refused(f"unknown_{name}", f"`{name}` must be one of: {', '.join(allowed)}.")
+
+
+def _detection(start: Start, defaults: DetectionSettings) -> DetectionSettings:
+    asked = {name: value for name in PER_SESSION if (value := getattr(start, name)) is not None}
+    try:
+        return DetectionSettings.model_validate(defaults.model_dump() | asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused("bad_start", f"`{first['loc'][0]}`: {first['msg']}.") from None
+
+
+def _hotwords(start: Start, settings: Settings) -> str:
+    most, chars = settings.server.max_hotwords, settings.server.max_prompt_chars
+    if len(start.hotwords) > most:
+        raise Refused("too_many_hotwords", f"At most {most} hotwords; {len(start.hotwords)} were sent.")
+    hotwords = ", ".join(word.strip() for word in start.hotwords if word.strip())
+    if len(start.prompt) > chars or len(hotwords) > chars:
+        raise Refused("prompt_too_long", f"At most {chars} characters of prompt and {chars} of hotwords.")
+    if any(unicodedata.category(c) in {"Cc", "Cs"} for c in start.prompt + hotwords):
+        raise Refused("bad_start", "`prompt` and `hotwords` must not contain control characters.")
+    return hotwords

@@ -1,0 +1,188 @@
+"""shell: those who read: the viewers' WebSocket and the same captions as server-sent events."""
+
+import asyncio
+import time
+from typing import Protocol
+
+import msgspec
+import structlog
+from aiohttp import WSMsgType, web
+
+from gateway.connection.closing import CloseCode
+from gateway.connection.opening import Refused, check_bed
+from gateway.connection.outbox import Outbox
+from gateway.connection.ports import Ports
+from gateway.connection.websocket import SUBPROTOCOL
+from gateway.connection.writing import Writer
+from gateway.ward.captions import BedPartial, Heartbeat, ViewerError, ViewerMessage, Watch
+from gateway.ward.hub import EVERY_BED, Delivery
+
+MAX_WATCH_BYTES = 65_536
+log = structlog.get_logger()
+encoder = msgspec.json.Encoder()
+
+
+class Inbox(Protocol):
+    """Where a viewer's messages go."""
+
+    def put(self, kind: str, text: str, number: str, partial_of: tuple[str, int] | None) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class Viewers:
+    """Everybody who watches; hands the hub's deliveries to their sockets, each message encoded once."""
+
+    def __init__(self, ports: Ports, demo: bool = False) -> None:
+        self._ports = ports
+        self._inboxes: dict[int, Inbox] = {}
+        self._last = 0
+        self.demo = demo
+
+    def __len__(self) -> int:
+        return len(self._inboxes)
+
+    def join(self, inbox: Inbox) -> int:
+        self._last += 1
+        self._inboxes[self._last] = inbox
+        return self._last
+
+    def leave(self, viewer: int) -> None:
+        self._inboxes.pop(viewer, None)
+        self._ports.hub.forget(viewer)
+
+    def watch(self, viewer: int, watch: Watch) -> None:
+        """Raises Refused when the beds cannot be watched."""
+        most = self._ports.settings.ward.max_beds_per_viewer
+        if not 1 <= len(watch.beds) <= most:
+            raise Refused("bad_beds", f'`beds` must name 1 to {most} beds, or be ["*"] for all.')
+        for bed in watch.beds:
+            if bed != EVERY_BED:
+                check_bed(bed)
+        self.deliver(self._ports.hub.watch(viewer, watch.beds, watch.after, time.time()))
+
+    def deliver(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self._send(delivery.viewers, delivery.message)
+
+    def beat(self) -> None:
+        """A sign of life to everybody: a page that hears none says so in red."""
+        self._send(tuple(self._inboxes), Heartbeat(time.time(), self.demo))
+
+    def close(self) -> None:
+        for inbox in self._inboxes.values():
+            inbox.close(CloseCode.GOING_AWAY, "the gateway stops")
+
+    def _send(self, viewers: tuple[int, ...], message: ViewerMessage) -> None:
+        text = encoder.encode(message).decode()
+        kind = str(message.__struct_config__.tag)
+        number = str(getattr(message, "number", ""))
+        partial_of = (message.bed, message.speaker) if isinstance(message, BedPartial) else None
+        for viewer in viewers:
+            if inbox := self._inboxes.get(viewer):
+                inbox.put(kind, text, number, partial_of)
+
+
+class SocketInbox:
+    """A viewer's WebSocket."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.close = writer.close
+
+    def put(self, kind: str, text: str, number: str, partial_of: tuple[str, int] | None) -> None:
+        self._writer.put(text, partial_of)
+
+
+class EventInbox:
+    """A viewer's stream of server-sent events."""
+
+    def __init__(self, limit: int) -> None:
+        self._outbox = Outbox(limit)
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def put(self, kind: str, text: str, number: str, partial_of: tuple[str, int] | None) -> None:
+        self._outbox.put(f"event: {kind}\ndata: {text}\n\n", partial_of)
+        self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        self._closed = True
+        self._wake.set()
+
+    async def take(self) -> str | None:
+        """The next event; None when the stream is over (or the reader too slow)."""
+        while (event := self._outbox.take()) is None and not self._closed:
+            self._wake.clear()
+            await self._wake.wait()
+        return None if self._outbox.overflowed else event
+
+
+def full(ports: Ports, viewers: Viewers) -> web.Response | None:
+    """The answer to one viewer too many."""
+    if len(viewers) < ports.settings.server.max_viewers:
+        return None
+    error = {"error": "too many viewers; try again later"}
+    return web.json_response(error, status=503, headers={"Retry-After": "5"})
+
+
+async def captions(request: web.Request, ports: Ports, viewers: Viewers) -> web.StreamResponse:
+    """GET /v1/captions: a viewer's WebSocket."""
+    if refusal := full(ports, viewers):
+        return refusal
+    socket = web.WebSocketResponse(
+        protocols=(SUBPROTOCOL,), compress=False, max_msg_size=MAX_WATCH_BYTES, heartbeat=30, timeout=5
+    )
+    await socket.prepare(request)
+    writer = Writer(
+        socket, request, ports.settings.ward.max_viewer_backlog, ports.settings.server.send_timeout_s
+    )
+    viewer = viewers.join(SocketInbox(writer))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(writer.run())
+            async for message in socket:
+                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                    _read(message.data, viewer, viewers, writer)
+            writer.close(CloseCode.DONE, "")
+    finally:
+        viewers.leave(viewer)
+    return socket
+
+
+def _read(data: str | bytes, viewer: int, viewers: Viewers, writer: Writer) -> None:
+    try:
+        viewers.watch(viewer, msgspec.json.decode(data, type=Watch))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        _refuse(writer, "bad_message", 'Send {"type": "watch", "beds": ["3A"]}.')
+    except Refused as refused:
+        _refuse(writer, refused.code, refused.message)
+
+
+def _refuse(writer: Writer, code: str, message: str) -> None:
+    writer.put(encoder.encode(ViewerError(code, message, fatal=True)).decode())
+    writer.close(CloseCode.BAD_MESSAGE, code)
+
+
+async def events(request: web.Request, ports: Ports, viewers: Viewers) -> web.StreamResponse:
+    """GET /v1/captions/events?beds=a,b: the same captions as server-sent events."""
+    if refusal := full(ports, viewers):
+        return refusal
+    inbox = EventInbox(ports.settings.ward.max_viewer_backlog)
+    viewer = viewers.join(inbox)
+    try:
+        viewers.watch(viewer, Watch([b for b in request.query.get("beds", "").split(",") if b]))
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        while (event := await inbox.take()) is not None:
+            async with asyncio.timeout(ports.settings.server.send_timeout_s):
+                await response.write(event.encode())
+    except Refused as refused:
+        return web.json_response({"error": refused.message, "code": refused.code}, status=400)
+    except (TimeoutError, ConnectionError):
+        if request.transport:
+            request.transport.abort()
+    finally:
+        viewers.leave(viewer)
+    return response
