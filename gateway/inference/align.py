@@ -1,0 +1,115 @@
+"""shell: when each word was said, from the decoder's cross-attention (faster-whisper's find_alignment).
+
+align() takes one start sequence for all its rows: group by language and task. Where all rows have the same
+number of frames but texts of different lengths, CTranslate2 4.8 aligns the shorter ones wrongly: such a group
+is aligned one by one.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faster_whisper.transcribe import merge_punctuations
+from numpy.typing import NDArray
+
+from gateway.events import Word
+from gateway.inference.decode import stack
+from gateway.inference.tokens import Vocabulary
+
+PREPENDED = "\"'“¿([{-"
+APPENDED = "\"'.。,，!！?？:：”)]}、"
+SECONDS_PER_POSITION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A decoded item whose words are to be timed."""
+
+    encoded: NDArray[Any]
+    tokens: list[int]
+    language: str
+    task: str
+    frames: int
+    """Log-mel frames of audio, padding not included."""
+
+
+def word_times(model: Any, vocabulary: Vocabulary, items: Sequence[Spoken]) -> list[tuple[Word, ...]]:
+    """The words of each item, in order; monotone and inside its audio."""
+    groups = defaultdict(list)
+    for i, item in enumerate(items):
+        groups[item.language, item.task, item.encoded.shape].append(i)
+    words: list[tuple[Word, ...]] = [()] * len(items)
+    for members in groups.values():
+        for part in _parts([items[i] for i in members], members):
+            for i, result in zip(part, _align(model, vocabulary, [items[i] for i in part]), strict=True):
+                words[i] = _words(vocabulary, items[i], result)
+    return words
+
+
+def _parts(items: list[Spoken], members: list[int]) -> list[list[int]]:
+    same_frames = len({item.frames for item in items}) == 1
+    same_tokens = len({len(item.tokens) for item in items}) == 1
+    return [[i] for i in members] if same_frames and not same_tokens else [members]
+
+
+def _align(model: Any, vocabulary: Vocabulary, items: list[Spoken]) -> list[Any]:
+    tokenizer = vocabulary.tokenizer(items[0].language, items[0].task)
+    texts = [[token for token in item.tokens if token < tokenizer.eot] for item in items]
+    frames = [item.frames for item in items]
+    results: list[Any] = model.align(
+        stack(item.encoded for item in items), tokenizer.sot_sequence, texts, frames, median_filter_width=7
+    )
+    return results
+
+
+def _words(vocabulary: Vocabulary, item: Spoken, result: Any) -> tuple[Word, ...]:
+    # A translation is English, whatever was spoken.
+    tokenizer = vocabulary.tokenizer("en" if item.task == "translate" else item.language, item.task)
+    text = [token for token in item.tokens if token < tokenizer.eot]
+    words, word_tokens = tokenizer.split_to_word_tokens([*text, tokenizer.eot])
+    if len(word_tokens) <= 1 or not result.alignments:
+        return ()
+    timings = _timings(words, word_tokens, result)
+    _shorten_pauses(timings)
+    merge_punctuations(timings, PREPENDED, APPENDED)
+    return _inside(timings, item.frames / 100)
+
+
+def _timings(words: list[str], word_tokens: list[list[int]], result: Any) -> list[dict[str, Any]]:
+    """A word begins where the path first reaches its first token and ends where the next one begins."""
+    text_indices, positions = np.array(result.alignments).T
+    jumps = np.diff(text_indices, prepend=-1) > 0
+    jump_times = positions[jumps] * SECONDS_PER_POSITION
+    bounds = np.cumsum([0, *(len(tokens) for tokens in word_tokens[:-1])])
+    return [
+        {
+            "word": word,
+            "tokens": tokens,
+            "start": float(jump_times[first]),
+            "end": float(jump_times[after]),
+            "probability": float(np.mean(result.text_token_probs[first:after])),
+        }
+        for word, tokens, first, after in zip(words, word_tokens, bounds[:-1], bounds[1:], strict=False)
+    ]
+
+
+def _shorten_pauses(timings: list[dict[str, Any]]) -> None:
+    """The first and last word, and those at a sentence's end, are not longer than twice the median word: the
+    silence around them is not theirs."""
+    lengths = [t["end"] - t["start"] for t in timings if t["end"] > t["start"]]
+    longest = 2 * min(0.7, float(np.median(lengths))) if lengths else 0.0
+    timings[0]["start"] = max(timings[0]["start"], timings[0]["end"] - longest)
+
+
+def _inside(timings: list[dict[str, Any]], duration_s: float) -> tuple[Word, ...]:
+    words = []
+    clock = 0.0
+    for t in timings:
+        text = t["word"].replace("\ufffd", "")
+        if text:
+            start_s = min(max(t["start"], clock), duration_s)
+            clock = min(max(t["end"], start_s), duration_s)
+            words.append(Word(text, round(start_s, 2), round(clock, 2), t["probability"]))
+    return tuple(words)

@@ -1,0 +1,141 @@
+"""shell: encoder outputs and prompts to tokens, in as few calls of generate() as its rules allow.
+
+generate() wants equal prompt lengths, one beam size and one maximum length for all rows: those are the group
+key, nothing is padded. The maximum length follows from each item's own audio (its bucket), so that an item's
+neighbours never change its text, and one repetition loop cannot hold a batch for hundreds of steps.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.inference.context import bucket
+from gateway.inference.tokens import MAX_POSITIONS, Vocabulary
+
+MAX_ROWS = 64
+"""Items x beam in one call: more costs more than it brings."""
+TOKENS_PER_S = 16
+EXTRA_TOKENS = 16
+TEMPERATURES = (0.4, 0.8)
+MAX_COMPRESSION_RATIO = 2.4
+MIN_AVERAGE_LOGPROB = -1.0
+SILENCE_PROBABILITY = 0.6
+"""Whisper's own thresholds for a decode that is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One row for the decoder."""
+
+    encoded: NDArray[Any]
+    """(positions, width): the encoder's output."""
+    prompt: list[int]
+    frames: int
+    """Log-mel frames of audio, padding not included."""
+    beam: int
+    retry: bool
+    """A bad decode is tried again at higher temperatures."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        audible = EXTRA_TOKENS + TOKENS_PER_S * bucket(self.frames) // 100
+        return min(audible, MAX_POSITIONS - len(self.prompt))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the decoder said to one row."""
+
+    tokens: list[int]
+    text: str
+    average_logprob: float
+    no_speech_probability: float
+    compression_ratio: float
+
+    @property
+    def is_repetitive(self) -> bool:
+        return self.compression_ratio > MAX_COMPRESSION_RATIO
+
+    @property
+    def is_good(self) -> bool:
+        """Neither repetitive nor improbable, or improbable because nothing was said."""
+        improbable = self.average_logprob < MIN_AVERAGE_LOGPROB
+        if improbable and self.no_speech_probability > SILENCE_PROBABILITY:
+            return True
+        return not improbable and not self.is_repetitive
+
+
+def stack(rows: Iterable[NDArray[Any]]) -> Any:
+    """Rows of equal shape as one StorageView."""
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(np.stack(list(rows))))
+
+
+def ask(model: Any, vocabulary: Vocabulary, questions: Sequence[Question]) -> list[Answer]:
+    """One answer per question, in order. Raises RuntimeError or ValueError from CTranslate2."""
+    answers = dict(_generate(model, vocabulary, questions, range(len(questions)), temperature=0.0))
+    attempts = {i: [answers[i]] for i, q in enumerate(questions) if q.retry and not answers[i].is_good}
+    for temperature in TEMPERATURES:
+        bad = [i for i, tried in attempts.items() if not tried[-1].is_good]
+        for i, answer in _generate(model, vocabulary, questions, bad, temperature):
+            attempts[i].append(answer)
+    for i, tried in attempts.items():
+        answers[i] = _best(tried)
+    return [answers[i] for i in range(len(questions))]
+
+
+def _best(tried: list[Answer]) -> Answer:
+    """The last attempt if it is good, else the most probable, repetitive ones only if there are no others."""
+    if tried[-1].is_good:
+        return tried[-1]
+    varied = [answer for answer in tried if not answer.is_repetitive]
+    return max(varied or tried, key=lambda answer: answer.average_logprob)
+
+
+def _generate(
+    model: Any,
+    vocabulary: Vocabulary,
+    questions: Sequence[Question],
+    chosen: Iterable[int],
+    temperature: float,
+) -> Iterable[tuple[int, Answer]]:
+    groups = defaultdict(list)
+    for i in chosen:
+        q = questions[i]
+        beam = 1 if temperature else q.beam
+        groups[len(q.prompt), q.max_new_tokens, q.encoded.shape, beam].append(i)
+    for (prompt_tokens, new_tokens, _, beam), members in groups.items():
+        rows = MAX_ROWS // beam
+        for part in (members[start : start + rows] for start in range(0, len(members), rows)):
+            results = model.generate(
+                stack(questions[i].encoded for i in part),
+                [questions[i].prompt for i in part],
+                beam_size=beam,
+                # CTranslate2 allows min(max_length / 2, max_length - prompt) new tokens.
+                max_length=max(2 * new_tokens, new_tokens + prompt_tokens),
+                return_scores=True,
+                return_no_speech_prob=True,
+                suppress_tokens=vocabulary.suppressed,
+                sampling_topk=0 if temperature else 1,  # with 1 the temperature would be ignored
+                sampling_temperature=temperature or 1.0,
+            )
+            yield from ((i, _answer(vocabulary, result)) for i, result in zip(part, results, strict=True))
+
+
+def _answer(vocabulary: Vocabulary, result: Any) -> Answer:
+    tokens = result.sequences_ids[0]
+    text = vocabulary.text(tokens)
+    data = text.encode()
+    return Answer(
+        tokens,
+        text,
+        # The score is the mean over the tokens; the sum has the end of text in it, too.
+        result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else result.scores[0],
+        result.no_speech_prob,
+        len(data) / len(zlib.compress(data)),
+    )

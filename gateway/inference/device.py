@@ -1,0 +1,110 @@
+"""shell: which device and compute type, and a model loaded there or a reason why not.
+
+An explicit choice that cannot be had is an EngineError with the way to mend it; nothing is replaced silently.
+"""
+
+import ctypes
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+
+from gateway.inference.protocol import EngineError, EngineSpec
+
+MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+PREFERENCE = {
+    "cuda": ("float16", "int8_float16", "int8", "float32"),
+    "cpu": ("int8", "float32"),
+}
+"""What `auto` tries, in order."""
+CUBLAS_HELP = (
+    "libcublas.so.12 is missing or cannot be loaded: `pip install care-voice[cuda]`, or put the directory of "
+    "an installed CUDA 12 into LD_LIBRARY_PATH before the start, or use --device cpu."
+)
+
+
+def load_model(spec: EngineSpec) -> Any:
+    """A ctranslate2.models.Whisper. Raises EngineError."""
+    check_files(Path(spec.model_dir))
+    device = choose_device(spec.device)
+    compute_type = choose_compute_type(spec.compute_type, device)
+    threads = spec.cpu_threads or len(os.sched_getaffinity(0))
+    try:
+        return ctranslate2.models.Whisper(
+            spec.model_dir, device=device, compute_type=compute_type, inter_threads=1, intra_threads=threads
+        )
+    except (RuntimeError, ValueError) as error:
+        raise explain(error, spec.model_dir) from error
+
+
+def check_files(model_dir: Path) -> None:
+    if not model_dir.is_dir():
+        raise EngineError("not_a_model", f"{model_dir} is not a directory.")
+    missing = [name for name in MODEL_FILES if not (model_dir / name).is_file()]
+    if not any(model_dir.glob("vocabulary.*")):
+        missing.append("vocabulary.json")
+    if missing:
+        raise EngineError(
+            "not_a_model",
+            f"{model_dir} is not a CTranslate2 Whisper model: {', '.join(missing)} missing. "
+            "`care-voice models pull NAME` fetches one.",
+        )
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` takes the GPU when there is one."""
+    count = ctranslate2.get_cuda_device_count() if wanted != "cpu" else 0
+    if wanted == "cuda" and not count:
+        raise EngineError(
+            "cuda_unavailable",
+            "--device cuda: no NVIDIA GPU can be used. Check that `nvidia-smi` works (driver installed, GPU "
+            "passed into the container, CUDA_VISIBLE_DEVICES not empty), or use --device cpu.",
+        )
+    if not count:
+        return "cpu"
+    preload_cublas()
+    return "cuda"
+
+
+def choose_compute_type(wanted: str, device: str) -> str:
+    """`auto` takes the best that the device has."""
+    supported = ctranslate2.get_supported_compute_types(device)
+    if wanted == "auto":
+        return next(name for name in PREFERENCE[device] if name in supported)
+    if wanted not in supported:
+        raise EngineError(
+            "compute_type",
+            f"--compute-type {wanted} cannot be had on {device}; it has {', '.join(sorted(supported))}.",
+        )
+    return wanted
+
+
+def preload_cublas() -> None:
+    """CTranslate2 opens libcublas.so.12 by name at its first product; pip puts it where nobody looks."""
+    package = find_spec("nvidia.cublas") if find_spec("nvidia") else None
+    for folder in package.submodule_search_locations or () if package else ():
+        library = Path(folder) / "lib" / "libcublas.so.12"
+        if library.exists():
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
+def is_device_fault(error: Exception) -> bool:
+    """CUDA itself failed: the process can only be replaced."""
+    return isinstance(error, RuntimeError) and any(
+        name in str(error) for name in ("CUDA", "cuBLAS", "cublas")
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and "out of memory" in str(error)
+
+
+def explain(error: Exception, model_dir: str) -> EngineError:
+    """The EngineError that a failure to load or warm up amounts to."""
+    if "libcublas" in str(error):
+        return EngineError("cublas_missing", CUBLAS_HELP)
+    if is_device_fault(error):
+        return EngineError("cuda_unavailable", f"The GPU cannot be used: {error}")
+    return EngineError("load_failed", f"{model_dir} cannot be loaded: {error}")
