@@ -19,6 +19,7 @@ from gateway.config import InferenceSettings
 from gateway.events import Job, Kind
 from gateway.inference.context import ContextRule
 from gateway.inference.cost import PassCost
+from gateway.inference.load import Strain
 
 ALONE_AFTER = 2
 GIVEN_UP_AFTER = 3
@@ -82,14 +83,14 @@ class Batcher:
         """Waiting (finals, partials)."""
         return self._final_count, len(self._partials)
 
-    def oldest_final_wait(self, now: float) -> float:
-        """Seconds; 0 when none waits."""
-        oldest = self._oldest_final()
-        return now - oldest.added if oldest else 0.0
-
-    def oldest_partial_wait(self, now: float) -> float:
-        """Seconds that the first session in line has waited for its turn; 0 when none waits."""
-        return now - next(iter(self._partials.values())).placed if self._partials else 0.0
+    def strain(self, now: float) -> Strain:
+        """How long the oldest final and the first partial in line have waited."""
+        final, partial = self._oldest_final(), next(iter(self._partials.values()), None)
+        return Strain(
+            now - final.added if final else 0.0,
+            now - partial.placed if partial else 0.0,
+            self._final_count / self._settings.max_queued_finals,
+        )
 
     def add(self, job: Job, now: float) -> bool:
         """Queue a job. False: refused, too many finals wait."""

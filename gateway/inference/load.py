@@ -5,6 +5,7 @@ Finals are never dropped. The pressure is how long the oldest final has waited, 
 sustained queue counts: quick to rise, slow to fall. Each step is left at half the pressure that entered it.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 from math import exp
 
@@ -35,6 +36,16 @@ LEVELS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Strain:
+    """How long the queue makes its oldest jobs wait, 0 where none waits."""
+
+    final_wait_s: float
+    partial_wait_s: float
+    queue_fill: float
+    """Share of `max_queued_finals` in use."""
+
+
 class LoadGauge:
     """Waiting times in, load level out."""
 
@@ -44,15 +55,11 @@ class LoadGauge:
         self._queue_full = False
         self._observed: float | None = None
 
-    def observe(
-        self, final_wait_s: float, partial_wait_s: float, now: float, queue_fill: float = 0.0
-    ) -> LoadLevel:
-        """Called a few times a second with the wait of the oldest final and partial (0 where none waits).
-
-        `queue_fill` is the share of `max_queued_finals` in use.
-        """
+    def observe(self, strain: Strain, now: float) -> LoadLevel:
+        """Called a few times a second."""
         # Waiting partials can stretch their own interval; only waiting finals stop partials.
-        pressure = max(final_wait_s, min(partial_wait_s * PARTIAL_WEIGHT, STEPS_S[2] * 0.99))
+        most = STEPS_S[2] * 0.99
+        pressure = max(strain.final_wait_s, min(strain.partial_wait_s * PARTIAL_WEIGHT, most))
         elapsed = 0.0 if self._observed is None else max(0.0, now - self._observed)
         self._observed = now
         constant = RISE_S if pressure > self.pressure_s else FALL_S
@@ -61,7 +68,7 @@ class LoadGauge:
             self._step += 1
         while self._step and self.pressure_s < STEPS_S[self._step - 1] / 2:
             self._step -= 1
-        self._queue_full = queue_fill >= (FULL_QUEUE / 2 if self._queue_full else FULL_QUEUE)
+        self._queue_full = strain.queue_fill >= (FULL_QUEUE / 2 if self._queue_full else FULL_QUEUE)
         return self.level
 
     @property

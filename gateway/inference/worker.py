@@ -14,7 +14,10 @@ from gateway.events import HOP_SAMPLES, SAMPLE_RATE, Hypothesis, Job, Kind, Mode
 from gateway.inference.batcher import Batch, Batcher
 from gateway.inference.child import Child, ChildDied
 from gateway.inference.context import ContextRule
+from gateway.inference.load import Strain
 from gateway.inference.protocol import DECODE_FAILED, EngineError, EngineSpec, Ran
+
+__all__ = ["BatchDone", "EngineError", "EngineSpec", "Worker", "WorkerDied", "WorkerEvent", "WorkerReady"]
 
 BATCH_SIZES = {"cuda": 32, "cpu": 8}
 FIRST_PAUSE_S = 0.25
@@ -128,13 +131,9 @@ class Worker:
         """Waiting (finals, partials)."""
         return self._batcher.depth
 
-    @property
-    def oldest_final_wait_s(self) -> float:
-        return self._batcher.oldest_final_wait(self._now())
-
-    @property
-    def oldest_partial_wait_s(self) -> float:
-        return self._batcher.oldest_partial_wait(self._now())
+    def strain(self) -> Strain:
+        """How long jobs wait, for a LoadGauge."""
+        return self._batcher.strain(self._now())
 
     @property
     def dropped_partials(self) -> int:
