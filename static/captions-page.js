@@ -1,0 +1,206 @@
+// shell: the captions of one bed on the screen. captions.js decides what; this file makes elements of it.
+
+import { DEFAULT_KEYWORDS, findAlerts, parseKeywords } from "./alerts.js";
+import { displayText, languageOf, openAlerts, rowsOf } from "./captions.js";
+import { calendarDay, clockTime } from "./i18n.js";
+import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
+import { startReader } from "./reader.js";
+import { showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
+import { watch } from "./viewer-socket.js";
+
+const BED = bedOf(location.pathname);
+const page = startPage(showAll);
+const { t } = page;
+const sound = startSound(page);
+const reader = startReader(t);
+let state = null;
+let shown = new Map(); // row key -> {row, node}
+
+function bedOf(path) {
+  const name = path.slice("/beds/".length);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // not percent-encoded UTF-8: take it as it stands
+  }
+}
+
+// --- the list -----------------------------------------------------------------------------------------------
+
+function captionNode(row) {
+  const body = element("p", { class: "text", dir: "auto", lang: languageOf(row.text, row.language) });
+  const text = displayText(row.text);
+  const matches = findAlerts(text, state.keywords);
+  body.append(...highlighted(text, matches));
+  const labels = [
+    ...(matches.length ? [alertLabel(matches)] : []),
+    ...(row.corrected ? [element("span", { class: "mark", title: t("corrected_label") }, t("corrected"))] : []),
+  ];
+  return element(
+    "li",
+    { class: matches.length ? "caption has-alert" : "caption" },
+    timeNode(row.at),
+    element("div", { class: "said" }, ...(labels.length ? [element("p", { class: "labels" }, ...labels)] : []), body),
+  );
+}
+
+function alertLabel(matches) {
+  const words = [...new Set(matches.map((match) => match.keyword))].join("、");
+  return element("strong", { class: "alert-label" }, icon("bell"), `${t("alert")} · ${words}`);
+}
+
+/** The text in pieces, alert words inside <mark>. */
+function highlighted(text, matches) {
+  const parts = [];
+  let at = 0;
+  for (const { start, end } of matches) {
+    parts.push(text.slice(at, start), element("mark", {}, text.slice(start, end)));
+    at = end;
+  }
+  return [...parts, text.slice(at)].filter((part) => part !== "");
+}
+
+function timeNode(at) {
+  return element("time", { class: "at", datetime: new Date(at * 1000).toISOString() }, clockTime(at * 1000));
+}
+
+function rowNode(row) {
+  switch (row.kind) {
+    case "unclear": {
+      const count = row.count > 1 ? ` × ${row.count}` : "";
+      return element("li", { class: "unclear", title: row.reason ?? false }, timeNode(row.at), element("p", {}, t("unclear") + count));
+    }
+    case "lost":
+      return element("li", { class: "lost" }, icon("warning"), t("lost"));
+    case "day":
+      return element("li", { class: "day" }, row.day);
+    default:
+      return captionNode(row);
+  }
+}
+
+/** Brings the list up to date and touches only what changed: a screen reader reads additions once. */
+function showRows(bed) {
+  const list = byId("captions");
+  const rows = rowsOf(bed, (ms) => calendarDay(page.language(), ms));
+  const next = new Map();
+  let before = 0;
+  for (const row of rows) {
+    const old = shown.get(row.key);
+    const same = old && old.row.count === row.count;
+    const entry = same ? old : { row, node: rowNode(row) };
+    if (old && !same) old.node.replaceWith(entry.node);
+    if (!old) {
+      list.append(entry.node);
+      if (row.kind === "caption") before += 1;
+    }
+    next.set(row.key, entry);
+  }
+  for (const [key, { node }] of shown) if (!next.has(key)) node.remove();
+  shown = next;
+  return before;
+}
+
+function showPartials(bed) {
+  const box = byId("partials");
+  const nodes = bed.partials.map((partial) => {
+    const stable = displayText(partial.stable);
+    const gap = /\s$/.test(partial.stable) || /^\s/.test(partial.tentative) ? " " : "";
+    const lang = languageOf(partial.stable + partial.tentative, null);
+    const matches = findAlerts(stable + gap + displayText(partial.tentative), state.keywords);
+    return element(
+      "div",
+      { class: matches.length ? "caption partial has-alert" : "caption partial" },
+      element("span", { class: "at speaking", role: "img", "aria-label": t("speaking"), title: t("provisional") }, element("i"), element("i"), element("i")),
+      element(
+        "div",
+        { class: "said" },
+        ...(matches.length ? [element("p", { class: "labels" }, alertLabel(matches))] : []),
+        element("p", { class: "text", dir: "auto", lang }, element("span", { class: "stable" }, stable), gap, element("span", { class: "tentative" }, displayText(partial.tentative))),
+      ),
+    );
+  });
+  box.replaceChildren(...nodes);
+}
+
+function showAlerts() {
+  const open = openAlerts(state, BED);
+  byId("alerts").hidden = open.length === 0;
+  const last = open.at(-1);
+  if (!last) return;
+  const more = open.length > 1 ? ` (${open.length})` : "";
+  setText(byId("alert-text"), `${t("alert")}${more} · ${last.word} · ${clockTime(last.at * 1000)}`);
+}
+
+function show(now) {
+  state = now;
+  const bed = state.beds[BED];
+  showLink(state, page);
+  showBedState(byId("bed-state"), bed, page, true);
+  document.title = titleFor(state, t("captions_title", { bed: BED }), t);
+  if (!bed) return;
+  reader.keepPlace(() => {
+    const added = showRows(bed);
+    showPartials(bed);
+    byId("waiting").hidden = bed.captions.length + bed.partials.length > 0;
+    showAlerts();
+    return added;
+  });
+  if (bed.epoch !== null) byId("log").setAttribute("aria-busy", "false");
+  sound.hear(state);
+}
+
+/** After a change of language or alert words everything is made anew. */
+function showAll() {
+  setText(byId("bed-name"), t("bed", { bed: displayText(BED) }));
+  for (const id of ["scroller", "log"]) byId(id).setAttribute("aria-label", t("captions_label", { bed: displayText(BED) }));
+  setText(byId("waiting-text"), t("waiting", { bed: displayText(BED) }));
+  byId("seen").setAttribute("aria-label", t("alert_seen_label", { bed: displayText(BED) }));
+  byId("waiting-microphone").href = `/microphone?bed=${encodeURIComponent(BED)}`;
+  sound.show();
+  reader.show();
+  if (state === null) return;
+  byId("log").setAttribute("aria-busy", "true"); // not news
+  byId("captions").replaceChildren();
+  shown = new Map();
+  show(state);
+}
+
+// --- alert words --------------------------------------------------------------------------------------------
+
+const dialog = byId("words-dialog");
+
+function showKeywords(keywords) {
+  byId("words-list").value = keywords.join("\n");
+}
+
+byId("words").addEventListener("click", () => {
+  showKeywords(state.keywords);
+  dialog.showModal();
+});
+byId("words-reset").addEventListener("click", () => showKeywords(DEFAULT_KEYWORDS));
+byId("words-cancel").addEventListener("click", () => dialog.close());
+byId("words-save").addEventListener("click", () => {
+  const keywords = parseKeywords(byId("words-list").value);
+  settings.set("keywords", keywords);
+  dialog.close();
+  dispatch({ type: "keywords", keywords });
+  showAll();
+});
+
+function markSeen() {
+  dispatch({ type: "seen", bed: BED });
+  byId("scroller").focus();
+}
+
+byId("seen").addEventListener("click", markSeen);
+addEventListener("keydown", (event) => {
+  if (dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "s" || event.key === "S") byId("sound").click();
+  const onControl = event.target instanceof Element && event.target.closest("button, a");
+  if (event.key === "Enter" && !onControl && openAlerts(state, BED).length) markSeen();
+});
+
+page.show();
+keepAwake();
+const dispatch = watch([BED], settings.get("keywords", DEFAULT_KEYWORDS), show);

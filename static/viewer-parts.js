@@ -1,0 +1,87 @@
+// shell: what the two viewer pages show alike: connection, the red banner, errors, the demo banner, alert sound.
+
+import { openAlerts } from "./captions.js";
+import { momentText } from "./i18n.js";
+import { byId, element, icon, setText, settings } from "./page.js";
+import { playAlert, unlockSound } from "./sound.js";
+
+const STATES = ["online", "offline", "degraded"];
+
+/** A chip says its state by sign, colour and words. Replaced only when it differs. */
+export function showChip(chip, sign, state, words, help) {
+  if (chip.dataset.state === state && chip.textContent === words) return;
+  chip.dataset.state = state;
+  chip.title = help;
+  chip.replaceChildren(icon(sign), element("span", {}, words));
+}
+
+export function bedStateOf(bed) {
+  return STATES.includes(bed?.state) && bed.since ? bed.state : "unknown";
+}
+
+export function showBedState(chip, bed, page, withTime) {
+  const state = bedStateOf(bed);
+  const since = withTime && state !== "unknown" ? momentText(page.language(), bed.since * 1000, Date.now()) : null;
+  const words = page.t(`state_${state}`) + (since ? ` ${page.t("state_since", { time: since.slice(0, -3) })}` : "");
+  showChip(chip, state, state, words, page.t(`state_help_${state}`));
+}
+
+/** Connection, errors and the demo model. Nobody may take a dead page for a silent patient. */
+export function showLink(state, page) {
+  const { t } = page;
+  const signs = { connecting: "unknown", live: "live", reconnecting: "reconnecting", stopped: "warning" };
+  showChip(byId("link"), signs[state.link], state.link, t(`link_${state.link}`), "");
+  const stopped = state.link === "stopped";
+  const time = momentText(page.language(), state.heardAt, Date.now());
+  if (stopped) showStopped(t("stopped", { time }), t("stopped_help"));
+  byId("stopped").hidden = !stopped;
+  document.body.classList.toggle("is-stopped", stopped);
+  byId("problem").hidden = state.problem === null;
+  if (state.problem) setText(byId("problem"), t("problem", state.problem));
+  byId("demo").hidden = !state.demo;
+}
+
+function showStopped(words, help) {
+  const banner = byId("stopped");
+  if (banner.dataset.words === words + help) return;
+  banner.dataset.words = words + help;
+  banner.replaceChildren(icon("warning"), element("div", {}, element("strong", {}, words), element("p", {}, help)));
+}
+
+/** The sound button and the rule: one tone for each new alert, and one when captions stop. */
+export function startSound(page) {
+  let on = settings.get("sound", false);
+  let raised = 0;
+  let stopped = false;
+  const button = byId("sound");
+  function show() {
+    button.setAttribute("aria-pressed", String(on));
+    const words = page.t(on ? "alert_sound_on" : "alert_sound_off");
+    button.replaceChildren(icon(on ? "bell" : "bell-off"), element("span", { class: "wide" }, words));
+  }
+  button.addEventListener("click", async () => {
+    on = !on;
+    settings.set("sound", on);
+    show();
+    if (!on) return;
+    await unlockSound();
+    playAlert(); // so that the user knows what it will sound like
+  });
+  // Remembered as on: the first click or key anywhere unlocks it.
+  for (const type of ["pointerdown", "keydown"]) {
+    addEventListener(type, () => on && unlockSound(), { once: true });
+  }
+  function hear(state) {
+    const news = state.alertsRaised > raised || (state.link === "stopped" && !stopped);
+    raised = state.alertsRaised;
+    stopped = state.link === "stopped";
+    if (news && on) playAlert();
+  }
+  return { show, hear };
+}
+
+export function titleFor(state, title, t) {
+  if (state.link === "stopped") return `⚠ ${t("link_stopped")} · ${title}`;
+  const alerts = openAlerts(state).length;
+  return alerts ? `(${alerts}) ${title}` : title;
+}
