@@ -35,7 +35,7 @@ class ModelMissing(CatalogueError):
     """A name that is known, but the model has not been downloaded."""
 
 
-class NotAModel(CatalogueError):
+class NotAModel(UnknownModel):
     """A directory that lacks the files of a CTranslate2 Whisper model."""
 
 

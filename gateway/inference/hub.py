@@ -22,7 +22,6 @@ from gateway import __version__
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 """Between tries that brought nothing; a try that brought data starts the count again."""
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
-CHUNK_BYTES = 1 << 20
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 T = TypeVar("T")
@@ -103,7 +102,7 @@ class Hub:
             if here and answer.status_code != 206:
                 here = 0  # the whole file comes instead of the rest
             with partial.open("ab" if here else "wb") as file:
-                for chunk in answer.iter_raw(CHUNK_BYTES):
+                for chunk in answer.iter_raw():  # as it comes: a chunk being filled is lost by a cut
                     here += len(chunk)
                     if here > size_bytes:
                         raise HubError(f"{url} sends more than the {size_bytes} bytes that it should have")

@@ -3,12 +3,12 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from gateway.config import ModelSettings
+from gateway.config import Settings
 from gateway.inference.catalogue import (
     BUNDLED,
     Catalogue,
@@ -20,6 +20,7 @@ from gateway.inference.catalogue import (
     choose,
     parse_catalogue,
 )
+from gateway.inference.protocol import EngineSpec
 from gateway.resources import bundled_models_dir
 
 LOCK_NAME = "care-voice.lock.json"
@@ -74,17 +75,41 @@ def installed(catalogue: Catalogue, models: Path) -> dict[str, Path]:
     return found
 
 
-def choose_model(settings: ModelSettings, cuda: bool) -> Choice:
-    """The model that the settings mean on this machine. Raises CatalogueError."""
-    catalogue, models = load_catalogue(), models_dir(settings.models_dir)
-    directory = Path(settings.model).expanduser()
+def find_model(settings: Settings) -> EngineSpec:
+    """What the engine is to load, as the settings mean it on this machine.
+
+    Raises CatalogueError when there is no such model here, EngineError when the device cannot be had.
+    """
+    wanted = settings.model
+    cuda = wanted.device == "cuda"
+    if wanted.model == "auto":
+        from gateway.inference.device import choose_device  # loads CTranslate2: only when it decides
+
+        cuda = choose_device(wanted.device) == "cuda"
+    choice = choose_model(wanted.model, cuda, models_dir(wanted.models_dir))
+    return EngineSpec(
+        model_dir=choice.directory,
+        name=choice.name,
+        device=wanted.device,
+        compute_type=wanted.compute_type,
+        cpu_threads=wanted.cpu_threads,
+        settings=settings.inference,
+        short_context=choice.entry is not None and choice.entry.short_context,
+        demo=choice.entry is not None and choice.entry.revision == BUNDLED,
+    )
+
+
+def choose_model(model: str, cuda: bool, models: Path) -> Choice:
+    """The model that a name, a directory or `auto` means, kept in `models`. Raises CatalogueError."""
+    catalogue = load_catalogue()
+    directory = Path(model).expanduser()
     shelf = Shelf(
         kept_in=str(models),
         models={name: str(path) for name, path in installed(catalogue, models).items()},
-        directory=frozenset(path.name for path in directory.iterdir()) if directory.is_dir() else None,
+        directory=frozenset(os.listdir(directory)) if directory.is_dir() else None,
     )
-    choice = choose(catalogue, settings.model, cuda, shelf)
-    return choice if choice.entry else Choice(choice.name, str(directory.absolute()), None)
+    choice = choose(catalogue, model, cuda, shelf)
+    return choice if choice.entry else replace(choice, directory=str(directory.absolute()))
 
 
 def verify(directory: Path, entry: ModelEntry) -> Iterator[FileCheck]:
