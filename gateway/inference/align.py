@@ -14,13 +14,20 @@ import numpy as np
 from faster_whisper.transcribe import merge_punctuations
 from numpy.typing import NDArray
 
-from gateway.events import Word
+from gateway.events import LogMel, Word
 from gateway.inference.decode import stack
 from gateway.inference.tokens import Vocabulary
 
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
 SECONDS_PER_POSITION = 0.02
+FRAMES_PER_S = 100
+BY_CHARACTER = frozenset({"zh", "yue", "ja"})
+FIRST_IDEOGRAPH = 0x2E80
+SOUND_LEVEL = 0.4
+"""Of the way from the quiet to the loud frames; 0.3 to 0.6 give the same within 40 ms."""
+LONGEST_TAIL_S = 0.3
+"""Sound so soon after the last word belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,12 @@ class Spoken:
     tokens: list[int]
     language: str
     task: str
-    frames: int
-    """Log-mel frames of audio, padding not included."""
+    features: LogMel
+    """Not padded."""
+
+    @property
+    def frames(self) -> int:
+        return int(self.features.shape[-1])
 
 
 def word_times(model: Any, vocabulary: Vocabulary, items: Sequence[Spoken]) -> list[tuple[Word, ...]]:
@@ -72,9 +83,12 @@ def _words(vocabulary: Vocabulary, item: Spoken, result: Any) -> tuple[Word, ...
     if len(word_tokens) <= 1 or not result.alignments:
         return ()
     timings = _timings(words, word_tokens, result)
-    _shorten_pauses(timings)
+    if item.language in BY_CHARACTER:
+        timings = [part for timing in timings for part in _characters(timing)]
     merge_punctuations(timings, PREPENDED, APPENDED)
-    return _inside(timings, item.frames / 100)
+    timings = [timing for timing in timings if timing["word"]]
+    _trim_silence(timings, item.features)
+    return _inside(timings, item.frames / FRAMES_PER_S)
 
 
 def _timings(words: list[str], word_tokens: list[list[int]], result: Any) -> list[dict[str, Any]]:
@@ -95,21 +109,43 @@ def _timings(words: list[str], word_tokens: list[list[int]], result: Any) -> lis
     ]
 
 
-def _shorten_pauses(timings: list[dict[str, Any]]) -> None:
-    """The first and last word, and those at a sentence's end, are not longer than twice the median word: the
-    silence around them is not theirs."""
-    lengths = [t["end"] - t["start"] for t in timings if t["end"] > t["start"]]
-    longest = 2 * min(0.7, float(np.median(lengths))) if lengths else 0.0
-    timings[0]["start"] = max(timings[0]["start"], timings[0]["end"] - longest)
+def _characters(timing: dict[str, Any]) -> list[dict[str, Any]]:
+    """A token of several ideographs as one word each, of equal length."""
+    text, start, end = timing["word"], timing["start"], timing["end"]
+    if not all(ord(character) >= FIRST_IDEOGRAPH for character in text):
+        return [timing]
+    step = (end - start) / len(text)
+    return [
+        {**timing, "word": character, "start": start + i * step, "end": start + (i + 1) * step}
+        for i, character in enumerate(text)
+    ]
+
+
+def _trim_silence(timings: list[dict[str, Any]], features: LogMel) -> None:
+    """The first word begins and the last one ends where the sound does.
+
+    Cross-attention gives them the silence around them. A frame is sound when it lies clearly above the quiet
+    ones of the same item.
+    """
+    level = features.mean(axis=0)
+    quiet, loud = np.percentile(level, (5, 95))
+    sound = np.flatnonzero(level > quiet + SOUND_LEVEL * (loud - quiet)) / FRAMES_PER_S
+    first, last = timings[0], timings[-1]
+    inside = sound[(first["start"] <= sound) & (sound < first["end"])]
+    if inside.size:
+        first["start"] = float(inside[0])
+    inside = sound[(last["start"] <= sound) & (sound < last["end"] + LONGEST_TAIL_S)]
+    if inside.size:
+        last["end"] = float(inside[-1]) + 1 / FRAMES_PER_S
 
 
 def _inside(timings: list[dict[str, Any]], duration_s: float) -> tuple[Word, ...]:
     words = []
     clock = 0.0
-    for t in timings:
-        text = t["word"].replace("\ufffd", "")
+    for timing in timings:
+        start_s = min(max(timing["start"], clock), duration_s)
+        clock = min(max(timing["end"], start_s), duration_s)
+        text = timing["word"].replace("\ufffd", "")
         if text:
-            start_s = min(max(t["start"], clock), duration_s)
-            clock = min(max(t["end"], start_s), duration_s)
-            words.append(Word(text, round(start_s, 2), round(clock, 2), t["probability"]))
+            words.append(Word(text, round(start_s, 2), round(clock, 2), timing["probability"]))
     return tuple(words)

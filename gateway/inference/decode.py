@@ -135,7 +135,7 @@ def _answer(vocabulary: Vocabulary, result: Any) -> Answer:
         tokens,
         text,
         # The score is the mean over the tokens; the sum has the end of text in it, too.
-        result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else result.scores[0],
+        result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else 0.0,  # -inf: a mean over none
         result.no_speech_prob,
         len(data) / len(zlib.compress(data)),
     )

@@ -181,19 +181,25 @@ class WhisperEngine:
         answers: list[Answer],
         languages: list[tuple[str, float]],
     ) -> list[tuple[Word, ...]]:
-        words: list[tuple[Word, ...]] = [()] * len(jobs)
         wanted = [
             i for i, job in enumerate(jobs) if job.words and job.kind is not Kind.PARTIAL and answers[i].text
         ]
         items = [
-            Spoken(
-                questions[i].encoded, answers[i].tokens, languages[i][0], jobs[i].task, questions[i].frames
-            )
+            Spoken(questions[i].encoded, answers[i].tokens, languages[i][0], jobs[i].task, jobs[i].features)
             for i in wanted
         ]
-        for i, timed in zip(wanted, word_times(self._model, self._vocabulary, items), strict=True):
-            words[i] = timed
-        return words
+        words = dict(zip(wanted, self._align(items), strict=True))
+        return [words.get(i, ()) for i in range(len(jobs))]
+
+    def _align(self, items: list[Spoken]) -> list[tuple[Word, ...]]:
+        """Words that cannot be timed are left out: their text is there all the same."""
+        try:
+            return word_times(self._model, self._vocabulary, items)
+        except Exception as error:
+            if is_device_fault(error):
+                raise
+            LOG.warning("%d items could not be aligned: %s", len(items), error)
+        return [()] if len(items) == 1 else [words for item in items for words in self._align([item])]
 
 
 def _most_probable(ranked: list[tuple[str, float]], known: tuple[str, ...]) -> tuple[str, float]:
