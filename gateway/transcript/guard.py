@@ -53,7 +53,7 @@ def judge(hypothesis: Hypothesis, speech_s: float, settings: TranscriptSettings)
 
     empty, music, no_speech, low_confidence, phantom_phrase, repetition, too_fast.
     """
-    units = [key for key in keys(split(hypothesis.text)) if key[0].isalnum()]
+    units = [key for key in keys(split(hypothesis.text)) if any(map(str.isalnum, key))]
     if _MUSIC.fullmatch(fold(hypothesis.text)) and hypothesis.text.strip(" .。*~～\n"):
         return "music"
     if not units:

@@ -23,10 +23,10 @@ _LIKELY_SIMPLIFIED = frozenset("后里面只干周松")
 _TITLES = "先生|小姐|女士|太太|阿姨|阿嬤|阿公|伯伯|伯母|爺爺|爷爷|奶奶|媽媽|妈妈|爸爸|[醫医][師师生]|主任"
 _PROTECTED = re.compile(rf"([于余范郁岳](?={_TITLES})|(?<=姓)[于余范郁岳]|(?<=不)准|[污秘])")
 """Surnames and characters that OpenCC changes wrongly: 于先生 -> 於先生, 不准 -> 不準."""
+MAX_ROUNDS = 6
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _KANA = re.compile("[\u3040-\u30ff]")
 _FROM_SIMPLIFIED = {"twp": "s2twp", "tw": "s2tw", "hk": "s2hk"}
-_FROM_TRADITIONAL = {"twp": "t2tw", "tw": "t2tw", "hk": "t2hk"}
 
 
 @cache
@@ -73,9 +73,20 @@ class Script:
         self.name = name
 
     def convert(self, text: str) -> str:
-        """The text in this script. Characters that are not Chinese stay as they are."""
+        """The text in this script. Characters that are not Chinese stay as they are.
+
+        OpenCC alone is not idempotent (幺 -> 么 -> 麼): converted until nothing changes, which is one round
+        for nearly every text.
+        """
         if self.name == "off" or not _HAN.search(text):
             return text
+        for _ in range(MAX_ROUNDS):
+            before, text = text, self._once(text)
+            if text == before:
+                break
+        return text
+
+    def _once(self, text: str) -> str:
         if self.name == "cn":
             return fold(text)
         if any(map(_is_simplified, text)):
