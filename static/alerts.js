@@ -4,8 +4,8 @@
 // more. Chinese words match anywhere; words in scripts with spaces match whole words only.
 
 export const DEFAULT_KEYWORDS = [
-  "救命", "救我", "幫我", "帮我", "痛", "疼", "不能呼吸", "無法呼吸", "无法呼吸", "喘", "吸不到氣", "跌倒", "摔倒",
-  "流血", "胸悶", "胸闷", "頭暈", "头晕", "想吐", "叫護士", "叫护士", "不舒服",
+  "救命", "救我", "痛", "疼", "不能呼吸", "無法呼吸", "无法呼吸", "喘", "吸不到氣", "跌倒", "摔倒",
+  "流血", "胸悶", "胸闷", "頭暈", "头晕", "叫護士", "叫护士",
   "help", "emergency", "pain", "painful", "hurt", "hurts", "hurting",
   "can't breathe", "cannot breathe", "can not breathe", "short of breath", "choking",
   "fall", "fell", "falling", "fallen", "bleeding", "chest pain", "dizzy", "call the nurse",

@@ -1,11 +1,11 @@
 // shell: the captions of one bed on the screen. captions.js decides what; this file makes elements of it.
 
 import { DEFAULT_KEYWORDS, findAlerts, parseKeywords } from "./alerts.js";
-import { displayText, languageOf, openAlerts, rowsOf } from "./captions.js";
+import { displayPartial, displayText, languageOf, openAlerts, rowsOf } from "./captions.js";
 import { calendarDay, clockTime } from "./i18n.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
 import { startReader } from "./reader.js";
-import { showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
+import { bedWarning, showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
 import { watch } from "./viewer-socket.js";
 
 const BED = bedOf(location.pathname);
@@ -31,17 +31,18 @@ function captionNode(row) {
   const body = element("p", { class: "text", dir: "auto", lang: languageOf(row.text, row.language) });
   const text = displayText(row.text);
   const matches = findAlerts(text, state.keywords);
-  body.append(...highlighted(text, matches));
-  const labels = [
-    ...(matches.length ? [alertLabel(matches)] : []),
-    ...(row.corrected ? [element("span", { class: "mark", title: t("corrected_label") }, t("corrected"))] : []),
-  ];
+  body.append(...marked(text, 0, matches));
+  if (row.corrected) body.append(" ", element("span", { class: "mark", title: t("corrected_label") }, t("corrected")));
   return element(
     "li",
     { class: matches.length ? "caption has-alert" : "caption" },
     timeNode(row.at),
-    element("div", { class: "said" }, ...(labels.length ? [element("p", { class: "labels" }, ...labels)] : []), body),
+    saidNode(body, matches),
   );
+}
+
+function saidNode(body, matches) {
+  return element("div", { class: "said" }, matches.length ? alertLabel(matches) : null, body);
 }
 
 function alertLabel(matches) {
@@ -49,11 +50,14 @@ function alertLabel(matches) {
   return element("strong", { class: "alert-label" }, icon("bell"), `${t("alert")} · ${words}`);
 }
 
-/** The text in pieces, alert words inside <mark>. */
-function highlighted(text, matches) {
+/** A text in pieces, alert words inside <mark>. It stands at `offset` of the text in which the matches were found. */
+function marked(text, offset, matches) {
   const parts = [];
   let at = 0;
-  for (const { start, end } of matches) {
+  for (const match of matches) {
+    const start = Math.max(match.start - offset, at);
+    const end = Math.min(match.end - offset, text.length);
+    if (end <= start) continue;
     parts.push(text.slice(at, start), element("mark", {}, text.slice(start, end)));
     at = end;
   }
@@ -101,26 +105,24 @@ function showRows(bed) {
   return before;
 }
 
-function showPartials(bed) {
-  const box = byId("partials");
-  const nodes = bed.partials.map((partial) => {
-    const stable = displayText(partial.stable);
-    const gap = /\s$/.test(partial.stable) || /^\s/.test(partial.tentative) ? " " : "";
-    const lang = languageOf(partial.stable + partial.tentative, null);
-    const matches = findAlerts(stable + gap + displayText(partial.tentative), state.keywords);
-    return element(
-      "div",
-      { class: matches.length ? "caption partial has-alert" : "caption partial" },
-      element("span", { class: "at speaking", role: "img", "aria-label": t("speaking"), title: t("provisional") }, element("i"), element("i"), element("i")),
-      element(
-        "div",
-        { class: "said" },
-        ...(matches.length ? [element("p", { class: "labels" }, alertLabel(matches))] : []),
-        element("p", { class: "text", dir: "auto", lang }, element("span", { class: "stable" }, stable), gap, element("span", { class: "tentative" }, displayText(partial.tentative))),
-      ),
-    );
-  });
-  box.replaceChildren(...nodes);
+function partialNode(partial) {
+  const { stable, tentative } = displayPartial(partial);
+  const text = stable + tentative;
+  const matches = findAlerts(text, state.keywords);
+  const body = element(
+    "p",
+    { class: "text", dir: "auto", lang: languageOf(text, null) },
+    element("span", { class: "stable" }, ...marked(stable, 0, matches)),
+    element("span", { class: "tentative" }, ...marked(tentative, stable.length, matches)),
+  );
+  const bars = [1, 2, 3].map(() => element("i"));
+  const speaking = { class: "at speaking", role: "img", "aria-label": t("speaking"), title: t("provisional") };
+  return element(
+    "div",
+    { class: matches.length ? "caption has-alert" : "caption" },
+    element("span", speaking, ...bars),
+    saidNode(body, matches),
+  );
 }
 
 function showAlerts() {
@@ -130,18 +132,23 @@ function showAlerts() {
   if (!last) return;
   const more = open.length > 1 ? ` (${open.length})` : "";
   setText(byId("alert-text"), `${t("alert")}${more} · ${last.word} · ${clockTime(last.at * 1000)}`);
+  setText(byId("alert-said"), displayText(last.text));
+  byId("alert-said").lang = languageOf(last.text, null);
 }
 
 function show(now) {
   state = now;
   const bed = state.beds[BED];
   showLink(state, page);
-  showBedState(byId("bed-state"), bed, page, true);
+  showBedState(byId("bed-state"), bed, page);
   document.title = titleFor(state, t("captions_title", { bed: BED }), t);
   if (!bed) return;
   reader.keepPlace(() => {
     const added = showRows(bed);
-    showPartials(bed);
+    byId("partials").replaceChildren(...bed.partials.map(partialNode));
+    const warning = bedWarning(bed, page);
+    byId("bed-warning").hidden = warning === "";
+    setText(byId("bed-warning"), warning);
     byId("waiting").hidden = bed.captions.length + bed.partials.length > 0;
     showAlerts();
     return added;
@@ -177,6 +184,8 @@ function showKeywords(keywords) {
 byId("words").addEventListener("click", () => {
   showKeywords(state.keywords);
   dialog.showModal();
+  byId("words-list").scrollTop = 0;
+  byId("words-list").setSelectionRange(0, 0);
 });
 byId("words-reset").addEventListener("click", () => showKeywords(DEFAULT_KEYWORDS));
 byId("words-cancel").addEventListener("click", () => dialog.close());

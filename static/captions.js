@@ -76,7 +76,8 @@ function tick(state, now) {
 
 function snapshot(state, event) {
   const old = state.beds[event.bed] ?? emptyBed(event.bed);
-  const base = { ...old, state: event.state, since: event.since, partials: event.partial ? [event.partial] : [] };
+  const partials = event.partial ? [event.partial] : [];
+  const base = { ...changed(old, event), partials };
   const known = old.epoch !== null;
   if (known && old.epoch !== event.epoch && old.number > 0 && old.again !== "asked") {
     const restarted = { ...base, epoch: event.epoch, number: 0, again: "wanted", lost: true };
@@ -125,8 +126,13 @@ function partial(state, event) {
 
 function bedState(state, event) {
   const bed = state.beds[event.bed] ?? emptyBed(event.bed);
-  const partials = event.state === "offline" ? [] : bed.partials;
-  return withBed(state, { ...bed, state: event.state, since: event.since, partials });
+  return withBed(state, changed(bed, event));
+}
+
+/** `present`: a microphone has been here, so "offline" means that it left. */
+function changed(bed, { state, since }) {
+  const partials = state === "offline" ? [] : bed.partials;
+  return { ...bed, state, since, partials, present: bed.present || state !== "offline" };
 }
 
 /** One alert per utterance, as soon as a word is heard; a final without the word takes it back. */
@@ -143,7 +149,18 @@ function alertFor(state, said) {
 }
 
 function emptyBed(bed) {
-  return { bed, epoch: null, state: null, since: null, captions: [], number: 0, partials: [], again: null, lost: false };
+  return {
+    bed,
+    epoch: null,
+    state: null, // online | offline | degraded
+    since: null,
+    present: false,
+    captions: [],
+    number: 0, // of the newest caption held
+    partials: [],
+    again: null, // null | wanted | asked: a snapshot that fills a hole
+    lost: false, // captions are missing before the next one
+  };
 }
 
 function withBed(state, bed) {
@@ -196,6 +213,12 @@ function isUnclear(caption) {
   return caption.kind === "caption" && caption.text.trim() === "";
 }
 
+/** online | offline | degraded, or unknown: no microphone has been there yet. */
+export function shownState(bed) {
+  if (!bed?.state) return "unknown";
+  return bed.present || bed.number > 0 ? bed.state : "unknown";
+}
+
 /** Beds as the ward shows them: those with an open alert first if wanted, then by name, 2 before 10. */
 export function sortedBeds(state, alertsFirst) {
   const alerted = new Set(alertsFirst ? openAlerts(state).map((a) => a.bed) : []);
@@ -208,6 +231,12 @@ export function sortedBeds(state, alertsFirst) {
 /** Text fit to be shown: without control characters and without those that reorder what stands around them. */
 export function displayText(text) {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, " ").trim();
+}
+
+/** A partial fit to be shown; stable and tentative keep the space between them. */
+export function displayPartial({ stable, tentative }) {
+  const clean = (text) => displayText(`|${text}|`).slice(1, -1);
+  return { stable: clean(stable).trimStart(), tentative: clean(tentative).trimEnd() };
 }
 
 /** The lang attribute for a caption; a partial says no language, so its characters must. */

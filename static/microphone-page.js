@@ -1,6 +1,6 @@
 // shell: the bedside microphone: one bed, one button.
 
-import { displayText, languageOf } from "./captions.js";
+import { displayPartial, displayText, languageOf } from "./captions.js";
 import { clockTime } from "./i18n.js";
 import { Outbox, failureText, meterLevel } from "./outbox.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
@@ -71,15 +71,15 @@ function showFinal(final) {
 }
 
 function showPartials() {
-  const nodes = partials.map(({ stable, tentative }) =>
-    element(
+  const nodes = partials.map((partial) => {
+    const { stable, tentative } = displayPartial(partial);
+    return element(
       "p",
       { class: "text", dir: "auto", lang: languageOf(stable + tentative, null), title: t("provisional") },
-      element("span", { class: "stable" }, displayText(stable)),
-      /^\s|^$/.test(tentative) || /\s$/.test(stable) ? " " : "",
-      element("span", { class: "tentative" }, displayText(tentative)),
-    ),
-  );
+      element("span", { class: "stable" }, stable),
+      element("span", { class: "tentative" }, tentative),
+    );
+  });
   byId("partial").replaceChildren(...nodes);
   toEnd();
 }

@@ -1,11 +1,9 @@
 // shell: what the two viewer pages show alike: connection, the red banner, errors, the demo banner, alert sound.
 
-import { openAlerts } from "./captions.js";
+import { openAlerts, shownState } from "./captions.js";
 import { momentText } from "./i18n.js";
 import { byId, element, icon, setText, settings } from "./page.js";
 import { playAlert, unlockSound } from "./sound.js";
-
-const STATES = ["online", "offline", "degraded"];
 
 /** A chip says its state by sign, colour and words. Replaced only when it differs. */
 export function showChip(chip, sign, state, words, help) {
@@ -15,15 +13,17 @@ export function showChip(chip, sign, state, words, help) {
   chip.replaceChildren(icon(sign), element("span", {}, words));
 }
 
-export function bedStateOf(bed) {
-  return STATES.includes(bed?.state) && bed.since ? bed.state : "unknown";
+export function showBedState(chip, bed, { t }) {
+  const state = shownState(bed);
+  showChip(chip, state, state, t(`state_${state}`), t(`state_help_${state}`));
 }
 
-export function showBedState(chip, bed, page, withTime) {
-  const state = bedStateOf(bed);
-  const since = withTime && state !== "unknown" ? momentText(page.language(), bed.since * 1000, Date.now()) : null;
-  const words = page.t(`state_${state}`) + (since ? ` ${page.t("state_since", { time: since.slice(0, -3) })}` : "");
-  showChip(chip, state, state, words, page.t(`state_help_${state}`));
+/** "Microphone off since 14:05. What is said there is not captioned." Empty while all is well. */
+export function bedWarning(bed, page) {
+  const state = shownState(bed);
+  if (!["offline", "degraded"].includes(state)) return "";
+  const time = momentText(page.language(), bed.since * 1000, Date.now()).slice(0, -3);
+  return page.t("state_since", { state: page.t(`state_${state}`), time, help: page.t(`state_help_${state}`) });
 }
 
 /** Connection, errors and the demo model. Nobody may take a dead page for a silent patient. */

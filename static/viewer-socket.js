@@ -3,6 +3,9 @@
 
 import { SILENCE_MS, backoffSeconds, initialState, mustAskAgain, reduce, watchMessage } from "./captions.js";
 
+/** A connection that lasted so long was a good one: the next attempt comes at once. */
+const STABLE_MS = 10_000;
+
 /** Watches `beds` for ever; `show(state)` after every change. Returns dispatch(event), for the page's own events. */
 export function watch(beds, keywords, show) {
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/captions`;
@@ -37,11 +40,7 @@ export function watch(beds, keywords, show) {
       ask();
       dispatch({ type: "opened" });
     };
-    mine.onmessage = ({ data }) => {
-      if (mine !== socket) return;
-      attempt = 0;
-      receive(data);
-    };
+    mine.onmessage = ({ data }) => mine === socket && receive(data);
     mine.onclose = () => mine === socket && later();
   }
 
@@ -57,6 +56,7 @@ export function watch(beds, keywords, show) {
 
   function later() {
     socket = null;
+    if (state.link === "live" && Date.now() - openedAt > STABLE_MS) attempt = 0;
     dispatch({ type: "closed" });
     clearTimeout(timer);
     timer = setTimeout(connect, 1000 * backoffSeconds(attempt + 1, Math.random()));

@@ -1,10 +1,10 @@
 // shell: every bed of the ward as a card.
 
 import { DEFAULT_KEYWORDS, findAlerts } from "./alerts.js";
-import { displayText, languageOf, openAlerts, sortedBeds } from "./captions.js";
+import { displayText, languageOf, openAlerts, shownState, sortedBeds } from "./captions.js";
 import { agoText, clockTime } from "./i18n.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
-import { bedStateOf, showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
+import { showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
 import { watch } from "./viewer-socket.js";
 
 const LINES = 3;
@@ -30,11 +30,11 @@ function newCard(name) {
 function showCard(card, bed, alert) {
   if (card.bed !== bed || card.shownAlert !== alert) {
     setText(card.link, t("bed", { bed: displayText(bed.bed) }));
-    showBedState(card.chip, bed, page, false);
-    card.node.dataset.state = bedStateOf(bed);
+    showBedState(card.chip, bed, page);
+    card.node.dataset.state = shownState(bed);
     card.node.classList.toggle("has-alert", Boolean(alert));
     showAlert(card, alert);
-    card.lines.replaceChildren(...linesOf(bed));
+    card.lines.replaceChildren(...linesOf(bed, Boolean(alert)));
     card.bed = bed;
     card.shownAlert = alert;
   }
@@ -50,18 +50,18 @@ function showAlert(card, alert) {
   if (!alert) return;
   const seen = element("button", { type: "button", "aria-label": t("alert_seen_label", { bed: alert.bed }) }, t("alert_seen"));
   seen.addEventListener("click", () => dispatch({ type: "seen", bed: alert.bed }));
-  const words = `${t("alert")} · ${alert.word} · ${clockTime(alert.at * 1000)}`;
+  const words = `${t("alert")} · ${alert.word} · ${clockTime(alert.at * 1000).slice(0, 5)}`;
   card.alert.replaceChildren(icon("bell"), element("span", {}, words), seen);
 }
 
 /** The last few captions with text; what is being said now comes last. */
-function linesOf(bed) {
+function linesOf(bed, alerted) {
   const said = bed.captions.filter((c) => c.kind === "caption" && c.text.trim() !== "").slice(-LINES);
   const now = bed.partials.slice(-1).map((p) => ({ text: p.stable + p.tentative, language: null, provisional: true }));
   const all = [...said, ...now].slice(-LINES);
   if (all.length === 0) return [element("li", { class: "nothing" }, t("no_captions"))];
   return all.map((line) => {
-    const alert = findAlerts(line.text, state.keywords).length > 0;
+    const alert = alerted && findAlerts(line.text, state.keywords).length > 0;
     const kind = [line.provisional && "tentative", alert && "line-alert"].filter(Boolean).join(" ");
     const text = element("span", { dir: "auto", lang: languageOf(line.text, line.language) }, displayText(line.text));
     return element("li", { class: kind || false }, text);
@@ -71,6 +71,7 @@ function linesOf(bed) {
 function show(now) {
   state = now;
   wanted = true;
+  document.title = titleFor(state, t("ward_title"), t); // a hidden tab is not drawn, its title is read
   sound.hear(state);
 }
 
@@ -92,7 +93,6 @@ function draw() {
   list.classList.toggle("many", beds.length > MANY_BEDS);
   byId("empty").hidden = beds.length > 0 || state.link !== "live";
   setText(byId("count"), countText(beds.length, alerts.size));
-  document.title = titleFor(state, t("ward_title"), t);
 }
 
 function countText(beds, alerts) {
@@ -105,7 +105,7 @@ function showAll() {
   sound.show();
   byId("alerts-first").setAttribute("aria-pressed", String(alertsFirst));
   for (const card of cards.values()) card.bed = null;
-  wanted = state !== null;
+  if (state !== null) show(state);
 }
 
 byId("alerts-first").addEventListener("click", () => {
