@@ -75,7 +75,7 @@ class DetectionSettings(Section):
     endpointing_ms: int = Field(
         500, ge=100, le=5000, description="Silence (hangover) that closes an utterance. *"
     )
-    min_speech_ms: int = Field(120, ge=20, le=2000, description="Less speech than this is no utterance. *")
+    min_speech_ms: int = Field(80, ge=20, le=2000, description="Less speech than this is no utterance. *")
     max_utterance_ms: int = Field(
         28_000, ge=2000, le=29_000, description="A longer utterance is cut at its quietest place. *"
     )
@@ -84,10 +84,10 @@ class DetectionSettings(Section):
     eager_ms: int = Field(
         160, ge=0, le=5000, description="Silence after which the final is decoded in advance. 0: never."
     )
-    vad_aggressiveness: int = Field(2, ge=0, le=3, description="webrtcvad: 0 hears everything, 3 is strict.")
+    vad_aggressiveness: int = Field(1, ge=0, le=3, description="webrtcvad: 0 hears everything, 3 is strict.")
     silero: bool = Field(True, description="Ask Silero for a second opinion while webrtcvad hears speech.")
     silero_threshold: float = Field(
-        0.5, gt=0, lt=1, description="Silero's probability from which it is speech."
+        0.4, gt=0, lt=1, description="Silero's probability from which it is speech."
     )
 
 

@@ -203,7 +203,7 @@ class Segmenter:
         if utterance.eager or not utterance.number:
             return self._close(utterance)
         audio = utterance.mel.audio
-        cut = utterance.start + _quietest(audio)
+        cut = utterance.start + _quietest(audio, utterance.speech[0][0] - utterance.start)
         behind = [(max(start, cut), end) for start, end in utterance.speech if end > cut]
         utterance.speech = [(start, min(end, cut)) for start, end in utterance.speech if start < cut]
         final = self._snapshot(utterance, Kind.FINAL, cut)
@@ -232,10 +232,14 @@ class Segmenter:
             self._before_samples -= len(self._before.popleft())
 
 
-def _quietest(audio: Audio) -> int:
-    """Where in the last third (at most 6 s) the 100 ms around have the least energy; the latest of equals."""
-    search = min(CUT_SEARCH_SAMPLES, len(audio) // 3)
-    first = len(audio) - search
+def _quietest(audio: Audio, speech: int) -> int:
+    """Where in the last third (at most 6 s) the 100 ms around have the least energy; the latest of equals.
+
+    It lies behind `speech`, where the first speech begins; the end, if too little is left to choose from.
+    """
+    first = max(len(audio) - min(CUT_SEARCH_SAMPLES, len(audio) // 3), speech)
+    if len(audio) - first < CUT_WINDOW_SAMPLES:
+        return len(audio)
     energy = np.concatenate([[0.0], np.cumsum(audio[first:].astype(np.float64) ** 2)])
     around = energy[CUT_WINDOW_SAMPLES:] - energy[:-CUT_WINDOW_SAMPLES]
     latest = len(around) - 1 - int(np.argmin(around[::-1]))
