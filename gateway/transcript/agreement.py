@@ -25,7 +25,7 @@ _MARKS = "\u200c\u200d" + "".join(
 _LETTER = rf"(?:(?![{_SPACELESS}])[^\W_])"
 _WORD = rf"{_LETTER}(?:[{_MARKS}]|{_LETTER}|[-'’‐‑./:@&_](?={_LETTER})|(?<=\d),(?=\d))*"
 _CORE = re.compile(rf"{_WORD}|(?![{_MARKS}])[{_SPACELESS}][{_MARKS}]*")
-_MEANING = re.compile(rf"[^\W_]|[{_MARKS}]|(?<=\d)[.:/-](?=\d)|(?<=\d)%")
+_MEANING = re.compile(rf"[^\W_][{_MARKS}]*|(?<=\d)[.:/-](?=\d)|(?<=\d)%")
 _NEXT_BEGINS = re.compile(r"[\s\[({<«‹“‘「『《〈（【〔［｛＂¿¡]")
 
 
@@ -60,8 +60,8 @@ def normalise(unit: str) -> str:
     Inside numbers punctuation is meaning: 3.5 is not 35. 臺 and 台 are one character to every reader.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", unit).casefold())
-    kept = "".join(m.group() for m in _MEANING.finditer(folded.replace(",", "")))
-    return kept.replace("臺", "台") or folded.strip()
+    kept = "".join(_MEANING.findall(folded.replace(",", ""))).replace("臺", "台")
+    return unicodedata.normalize("NFKC", kept) or folded.strip()
 
 
 def keys(units: Sequence[str]) -> list[str]:

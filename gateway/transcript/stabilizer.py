@@ -13,8 +13,8 @@ into "I am cold, and" as soon as more is heard.
 
 Measured with the demo model on the test audio (partials every 0.5 s): of 646 words and characters one was
 corrected by its final (0.15 %; 0.46 % without the third agreement); in the median they were stable 0.5 s
-(English) and 0.7 s (Mandarin) after they were said, two thirds of them before the final. Holding back a second
-unit costs 0.1 s and saves no correction; asking for three agreements always costs 0.4 s.
+(English) and 0.7 s (Mandarin) after they were said, two thirds of them before the final. To hold back a
+second unit costs 0.1 s and saves no correction; asking for three agreements always costs 0.4 s.
 """
 
 from collections import deque
@@ -83,6 +83,7 @@ class Stabilizer:
         """What follows the stable text: the punctuation left open, then the units after `done`."""
         open_punctuation = heard[done - 1][body_end(heard[done - 1]) :] if done else ""
         tail = open_punctuation + "".join(heard[done:])
-        if self.units and heard[done:] and len(split(self.units[-1] + tail)) <= len(heard) - done:
+        last = self.units[-1] if self.units else ""
+        if last and heard[done:] and len(split(last[: body_end(last)] + tail)) <= len(heard) - done:
             tail = " " + tail  # two words would run together into one
         return tail
