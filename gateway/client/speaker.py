@@ -237,7 +237,8 @@ class _Speaker:
             todo = self._bedside.take(self._loop.time())
             if todo is None or isinstance(todo, float):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), todo)
+                    async with asyncio.timeout(todo):  # wait_for of 3.11 may swallow a cancellation
+                        await self._changed.wait()
             else:
                 await self._say(link, todo)
 

@@ -139,7 +139,7 @@ def _said(summary: Summary) -> str:
 
 
 def on_signals(asked: asyncio.Event) -> list[int]:
-    """Ctrl-C and SIGTERM set `asked` and are listed in what is returned; the second cancels this task."""
+    """Ctrl-C, SIGTERM and SIGHUP set `asked` and are listed in the result; the second cancels this task."""
     caught: list[int] = []
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -149,7 +149,7 @@ def on_signals(asked: asyncio.Event) -> list[int]:
         caught.append(number)
         asked.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt ends it at once
             loop.add_signal_handler(number, catch, number)
     return caught
