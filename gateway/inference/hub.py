@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from huggingface_hub import constants, get_session, hf_hub_url
+from huggingface_hub import constants, get_session
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from gateway import __version__
@@ -80,7 +80,7 @@ class Hub:
 
         Whatever ends this early, KeyboardInterrupt too, leaves a `partial` to go on from.
         """
-        url = hf_hub_url(repository, name, revision=commit, endpoint=self.endpoint)
+        url = f"{self.endpoint}/{repository}/resolve/{quote(commit, safe='')}/{quote(name)}"
 
         def attempt() -> None:
             if _size(partial) < size_bytes:

@@ -24,7 +24,6 @@ class StandinHub:
     """A status | cut (ends in the middle) | stall (stops there) | long (too many) | whole (no Range) | damage."""
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
-    stalled: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "StandinHub":
@@ -110,7 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
         rest = content[start:]
         self.wfile.write(rest[: len(rest) // 2] if fault in ("cut", "stall") else rest)
         if fault == "stall":
-            self.standin.stalled.set()
             self.standin.released.wait()
         self.close_connection = fault in ("cut", "stall")
         return None
