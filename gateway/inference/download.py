@@ -61,7 +61,7 @@ def plan(entry: ModelEntry, hub: Hub, revision: str = "") -> Plan:
     if trusted and all(file.sha256 for file in trusted.values()):
         return Plan(asked, tuple(Wanted(name, file.bytes, file.sha256) for name, file in trusted.items()))
     with _explained(entry):
-        commit = asked if re.fullmatch("[0-9a-f]{40}", asked) else hub.commit(entry.repository, asked)
+        commit = asked if re.fullmatch("[0-9a-f]{40}", asked) else _resolved(hub, entry.repository, asked)
         remote = hub.tree(entry.repository, commit)
     if absent := [name for name in entry.files if name not in remote]:
         raise DownloadError(f"{entry.repository} at {commit} has no {', '.join(absent)}")
@@ -94,6 +94,14 @@ def pull(entry: ModelEntry, models: Path, hub: Hub, report: Report, revision: st
         _write_lock(staging, entry, wanted)
         _publish(staging, target)
     return target
+
+
+def _resolved(hub: Hub, repository: str, revision: str) -> str:
+    commit = hub.commit(repository, revision)
+    hub.note(
+        f"warning: {revision} is no fixed commit and may change; today it is {commit}, which is recorded"
+    )
+    return commit
 
 
 def _get(file: Wanted, repository: str, commit: str, staging: Path, hub: Hub, report: Report) -> None:

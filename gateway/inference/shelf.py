@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config import Settings
 from gateway.inference.catalogue import (
     BUNDLED,
     Catalogue,
@@ -20,7 +19,6 @@ from gateway.inference.catalogue import (
     choose,
     parse_catalogue,
 )
-from gateway.inference.protocol import EngineSpec
 from gateway.resources import bundled_models_dir
 
 LOCK_NAME = "care-voice.lock.json"
@@ -73,30 +71,6 @@ def installed(catalogue: Catalogue, models: Path) -> dict[str, Path]:
         if _is_complete(directory, entry):
             found[name] = directory
     return found
-
-
-def find_model(settings: Settings) -> EngineSpec:
-    """What the engine is to load, as the settings mean it on this machine.
-
-    Raises CatalogueError when there is no such model here, EngineError when the device cannot be had.
-    """
-    wanted = settings.model
-    cuda = wanted.device == "cuda"
-    if wanted.model == "auto":
-        from gateway.inference.device import choose_device  # loads CTranslate2: only when it decides
-
-        cuda = choose_device(wanted.device) == "cuda"
-    choice = choose_model(wanted.model, cuda, models_dir(wanted.models_dir))
-    return EngineSpec(
-        model_dir=choice.directory,
-        name=choice.name,
-        device=wanted.device,
-        compute_type=wanted.compute_type,
-        cpu_threads=wanted.cpu_threads,
-        settings=settings.inference,
-        short_context=choice.entry is not None and choice.entry.short_context,
-        demo=choice.entry is not None and choice.entry.revision == BUNDLED,
-    )
 
 
 def choose_model(model: str, cuda: bool, models: Path) -> Choice:

@@ -153,8 +153,13 @@ def test_more_bytes_than_announced_are_refused(server: StandinHub, hub: Hub, tmp
 
 
 def test_an_unpinned_revision_is_resolved_to_its_commit(server: StandinHub, hub: Hub, tmp_path: Path) -> None:
-    """`main` is looked up once, and the lock says which commit it was."""
-    directory = pull(entry(checksums=False, revision="main", pinned=False), tmp_path, hub, ignore)
+    """`main` is looked up once, with a warning, and the lock says which commit it was."""
+    notes: list[str] = []
+    toy = entry(checksums=False, revision="main", pinned=False)
+    directory = pull(toy, tmp_path, replace(hub, note=notes.append), ignore)
+    assert notes == [
+        f"warning: main is no fixed commit and may change; today it is {COMMIT}, which is recorded"
+    ]
     lock = read_lock(directory)
     assert lock is not None
     assert lock.revision == COMMIT

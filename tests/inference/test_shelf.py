@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ModelSettings, Settings
-from gateway.inference.catalogue import CatalogueError, ModelEntry, ModelMissing, NotAModel, UnknownModel
+from gateway.inference.catalogue import (
+    CatalogueError,
+    Choice,
+    ModelEntry,
+    ModelMissing,
+    NotAModel,
+    UnknownModel,
+)
 from gateway.inference.shelf import (
     LOCK_NAME,
     choose_model,
-    find_model,
     installed,
     load_catalogue,
     models_dir,
@@ -126,25 +131,22 @@ def test_where_models_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert models_dir() == tmp_path / "mount"
 
 
-def test_what_the_engine_gets_for_the_demo(tmp_path: Path) -> None:
-    """Directory, name and both of its peculiarities."""
-    spec = find_model(Settings(model=ModelSettings(model="demo", device="cpu", models_dir=str(tmp_path))))
-    assert (spec.model_dir, spec.name, spec.demo, spec.short_context) == (str(DEMO), "demo", True, True)
+def test_the_demo_is_chosen_from_where_it_is_bundled(tmp_path: Path) -> None:
+    """Wherever models are kept."""
+    assert choose_model("demo", False, tmp_path) == Choice("demo", str(DEMO), CATALOGUE.find("demo"))
 
 
-def test_what_the_engine_gets_for_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path becomes absolute: the engine is another process. Nothing is assumed of it."""
     shutil.copytree(DEMO, tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    spec = find_model(Settings(model=ModelSettings(model="./mine", device="cpu", compute_type="int8")))
-    assert (spec.model_dir, spec.name) == (str(tmp_path / "mine"), "mine")
-    assert (spec.demo, spec.short_context, spec.compute_type) == (False, False, "int8")
+    assert choose_model("./mine", False, tmp_path) == Choice("mine", str(tmp_path / "mine"), None)
 
 
 def test_auto_on_the_cpu_means_the_small_model(tmp_path: Path) -> None:
     """And says so when it is not there."""
     with pytest.raises(ModelMissing, match=r"the model small \(`auto` means it on the CPU\)"):
-        find_model(Settings(model=ModelSettings(device="cpu", models_dir=str(tmp_path))))
+        choose_model("auto", False, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_what_is_no_model_is_refused(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error):
-        find_model(Settings(model=ModelSettings(model=model, device="cpu")))
+        choose_model(model, False, tmp_path)
 
 
 def test_sha256_of_a_file(tmp_path: Path) -> None:
