@@ -78,34 +78,38 @@ class Captioner:
             return None
         self._lock.receive(hypothesis, speech_s)
         stabilizer, before = self._stabilizer(hypothesis.utterance)
-        caption = stabilizer.receive(
-            hypothesis.revision, self._readable(hypothesis.text, hypothesis.language)
-        )
+        text = self._readable(hypothesis.text, hypothesis.language)
+        caption = stabilizer.receive(hypothesis.revision, text, hypothesis.average_logprob)
         if caption is None or caption == before:
             return None
         self._open[hypothesis.utterance] = stabilizer, caption
         return Shown(hypothesis.utterance, hypothesis.revision, caption.stable, caption.tentative)
 
     def final(self, hypothesis: Hypothesis, speech_s: float) -> Settled:
-        """The caption that stays. It is believed over everything shown before."""
+        """The caption that stays. It is believed over everything shown before.
+
+        A decode that failed is no reason to lose words: what was shown last stays then, with confidence 0.
+        """
+        stabilizer, caption = self._open.get(hypothesis.utterance, (Stabilizer(), Caption("", "")))
+        self.forget(hypothesis.utterance)
         reason = hypothesis.failure or self._judge(hypothesis, speech_s)
         language = hypothesis.language or self.language or ""
-        text = "" if reason else self._readable(hypothesis.text, language)
         if not reason:
+            text = self._readable(hypothesis.text, language)
             self._lock.receive(hypothesis, speech_s)
-        shown = self._open[hypothesis.utterance][0].units if hypothesis.utterance in self._open else []
-        self.forget(hypothesis.utterance)
-        _, edits = align_prefix(keys(shown), keys(split(text)))
+        else:
+            text = caption.stable + caption.tentative if hypothesis.failure else ""
+        _, edits = align_prefix(keys(stabilizer.units), keys(split(text)))
         return Settled(
             utterance=hypothesis.utterance,
             text=text,
             language=language,
-            confidence=math.exp(min(0.0, hypothesis.average_logprob)) if text else 0.0,
+            confidence=0.0 if reason else math.exp(min(0.0, hypothesis.average_logprob)),
             corrected=edits > 0,
-            stable_words=len(shown),
-            corrected_words=min(edits, len(shown)),
-            words=retime(hypothesis.words, text) if text else (),
-            suppressed=reason,
+            stable_words=len(stabilizer.units),
+            corrected_words=min(edits, len(stabilizer.units)),
+            words=() if reason else retime(hypothesis.words, text),
+            suppressed=None if text else reason or "empty",
         )
 
     def forget(self, utterance: int) -> None:

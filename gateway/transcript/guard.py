@@ -1,11 +1,12 @@
 """core: what Whisper makes up, with the reason why it is not shown.
 
 Whisper was trained on subtitles and fills noise and silence with their end credits. But at a bedside a
-real word that is suppressed costs more than a phantom that is shown: "痛", said once, faintly, has poor
-scores too, and a patient in distress says the same thing twenty times. So one bad sign is never enough
-where a person could have said it: short texts are doubted only when the model itself heard no speech,
-repeated ones only when nobody can speak so fast, polite phrases only with poor scores. What is
-suppressed is named, marked and counted.
+real word that is suppressed costs more than a phantom that is shown: "痛", said once and faintly, has
+poor scores too, and a patient in distress says the same thing twenty times. So one bad sign is never
+enough where a person could have said it. Poor scores count only when the model heard no speech either,
+and never against a cry for help; repeated phrases only when nobody could say them so fast, or the model
+heard no speech; thanks and goodbyes only with poor scores. What is suppressed is named, marked and
+counted.
 """
 
 import re
@@ -31,21 +32,24 @@ _MUSIC = re.compile(
     re.IGNORECASE,
 )
 _PHANTOMS = re.compile(
-    r"(?:中文)?(?:字幕|翻译|听译|校对)(?:由|by|志愿者|制作|组|提供|翻译|校对|听译|后期|来自).{0,40}"
-    r"|.{0,12}amaraorg.{0,20}"
-    r"|请?不吝点赞.{0,30}|.{0,6}点赞.{0,4}订阅.{0,20}|.{0,12}明镜与?点点栏目.{0,6}|请?订阅(?:我的|我们的|本)频道.{0,10}"
-    r"|(?:非常|由衷)?(?:谢谢|感谢)(?:大家|您|你|你们|各位)?的?(?:观看|收看|收听|聆听)(?:本.{0,6})?|我们下(?:期|集)再见"
-    r"|优优独播剧场yoyotelevisionseriesexclusive|杨茜茜|索兰娅|mingpaocanada.{0,30}|本期视频.{0,12}"
-    r"|(?:thankyou|thanks)(?:somuch|verymuch|all)?forwatching.{0,30}|pleasesubscribe.{0,30}"
-    r"|(?:dontforgetto)?likeandsubscribe.{0,30}|(?:subtitles?|captions?|transcript(?:ion)?|translat(?:ed|ion))by.{0,40}"
-    r"|seeyou(?:guys)?inthenext(?:video|one|episode)|(?:www)?\w{3,20}(?:zeoranger|moshcam).{0,8}"
+    r"(?:中文)?字幕(?:由|by|志愿者|制作|组|提供|翻译|校对|听译|后期|来自).{0,40}|(?:翻译|听译|校对)by.{0,30}"
+    r"|.{0,12}amaraorg.{0,20}|.{0,12}明镜与?点点栏目.{0,6}|优优独播剧场.{0,30}|索兰娅|杨茜茜"
+    r"|请?不吝点赞.{0,30}|.{0,6}点赞.{0,4}订阅.{0,20}|请?订阅(?:我的|我们的|本)频道.{0,10}"
+    r"|(?:非常|由衷)?(?:谢谢|感谢)(?:大家|您|你|你们|各位)?的?(?:观看|收看|收听)(?:本.{0,6})?|我们下[期集]再见"
+    r"|(?:thankyou|thanks)(?:somuch|verymuch|all)?forwatching(?:(?:and|please|see|bye|this|my|every|guys|dont).{0,30})?|pleasesubscribe.{0,30}"
+    r"|(?:dontforgetto)?likeandsubscribe.{0,30}|(?:subtitles?|captions?|transcript(?:ion)?)by.{0,40}"
+    r"|seeyou(?:guys)?inthenext(?:video|one|episode)|ご视聴ありがとうございました"
 )
 """Nobody says these at a bedside; in simplified characters, without case, spaces and punctuation."""
 _SAYABLE = re.compile(
-    r"(?:thankyou|thanks)(?:verymuch|somuch)?|(?:bye)+|goodbye|you|ok|okay|yeah|so|oh|the"
-    r"|谢谢(?:你|您|大家)?|再见|拜拜|(?:下次|明天)见|晚安|大家好|[嗯好哦啊]"
+    r"(?:thankyou|thanks)(?:verymuch|somuch)?|(?:bye)+|goodbye|seeyounexttime|you|ok|okay|yeah|so|oh|the"
+    r"|谢谢(?:你|您|大家|聆听)?|再见|拜拜|(?:下次|明天)见|晚安|大家好|[嗯好哦啊]"
 )
 """Phantoms that a person may well say: suppressed only when the scores are poor as well."""
+_URGENT = re.compile(
+    r"救|命|痛|疼|血|喘|呼吸|不要|快来|跌倒|难受|help|hurt|pain|breath|blood|fell|\bstop\b|\bno\b", re.I
+)
+"""Cries for help: shown whatever the scores, unless they are hopeless."""
 
 
 def judge(hypothesis: Hypothesis, speech_s: float, settings: TranscriptSettings) -> str | None:
@@ -54,13 +58,14 @@ def judge(hypothesis: Hypothesis, speech_s: float, settings: TranscriptSettings)
     empty, music, no_speech, low_confidence, phantom_phrase, repetition, too_fast.
     """
     units = [key for key in keys(split(hypothesis.text)) if any(map(str.isalnum, key))]
-    if _MUSIC.fullmatch(fold(hypothesis.text)) and hypothesis.text.strip(" .。*~～\n"):
+    simplified = fold(hypothesis.text)
+    if _MUSIC.fullmatch(simplified) and hypothesis.text.strip(" .。*~～\n"):
         return "music"
     if not units:
         return "empty"
     logprob, minimum = hypothesis.average_logprob, settings.min_average_logprob
     deaf = hypothesis.no_speech_probability > settings.max_no_speech_probability
-    if deaf and logprob < minimum:
+    if deaf and logprob < minimum and not (_URGENT.search(simplified) and logprob >= HOPELESS * minimum):
         return "no_speech"
     if logprob < HOPELESS * minimum:
         return "low_confidence"

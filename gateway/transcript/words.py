@@ -21,9 +21,15 @@ def retime(words: Sequence[Word], text: str) -> tuple[Word, ...]:
     matcher = SequenceMatcher(None, keys([piece.text for piece in timed]), keys(units), autojunk=False)
     result: list[Word] = []
     for _, a, b, c, d in matcher.get_opcodes():
-        # a stretch that only the text has takes its time from the word before it
-        result += spread(units[c:d], timed[a:b] or timed[max(0, a - 1) : max(1, a)])
+        result += spread(units[c:d], timed[a:b] or [_moment(timed, a)])
     return tuple(result)
+
+
+def _moment(timed: Sequence[Word], index: int) -> Word:
+    """No time at all, before the word at this index: for what only the text has."""
+    neighbour = timed[max(0, index - 1)]
+    at = neighbour.end_s if index else neighbour.start_s
+    return Word("", at, at, neighbour.probability)
 
 
 def spread(units: Sequence[str], words: Sequence[Word]) -> list[Word]:
