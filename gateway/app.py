@@ -20,18 +20,13 @@ from gateway.connection.viewer import Viewers
 from gateway.detection.silero import SileroModel, load_silero
 from gateway.events import Hypothesis, Job, ModelInfo
 from gateway.inference.load import LoadGauge, LoadLevel
-from gateway.inference.worker import BatchDone, EngineSpec, Worker, WorkerDied, WorkerEvent, WorkerReady
+from gateway.inference.protocol import EngineSpec
+from gateway.inference.worker import BatchDone, Worker, WorkerDied, WorkerEvent, WorkerReady
 from gateway.metrics import Metrics
 from gateway.ward.captions import BedPartial, Caption
 from gateway.ward.hub import Hub
 
 TICK_S = 0.25
-STRETCH: dict[LoadLevel, float | None] = {
-    LoadLevel.NORMAL: 1.0,
-    LoadLevel.STRETCHED: 2.0,
-    LoadLevel.NO_PARTIALS: None,
-    LoadLevel.REFUSING: None,
-}
 NOTICES = {
     LoadLevel.NORMAL: Notice("recovered", "Captions come at their usual pace again."),
     LoadLevel.STRETCHED: Notice("degraded_slower", "Many people speak: partial captions come less often."),
@@ -58,9 +53,10 @@ class Gateway:
         self._worker = Worker(spec, settings.inference, self._deliver, self._report)
         self._gauge = LoadGauge()
         self._level = LoadLevel.NORMAL
+        self._stretch: float | None = 1.0
         self._model: ModelInfo | None = None
         self._silero: SileroModel | None = None
-        self._engine_up = self._draining = False
+        self._draining = self._engine_died = False
         self._started_at = time.monotonic()
         self._runner = web.AppRunner(routes.build(self, self.viewers, static), access_log=None)
         self._ticker: asyncio.Task[None] | None = None
@@ -84,12 +80,11 @@ class Gateway:
         return int(self._runner.addresses[0][1])
 
     async def warm_up(self) -> ModelInfo:
-        """Load the models and take speakers. Raises inference.engine.EngineError."""
+        """Load the models and take speakers. Raises EngineError."""
         if self.settings.detection.silero:
             self._silero = await asyncio.to_thread(load_silero)
         self._model = await self._worker.start()
         self.viewers.demo = self._model.demo
-        self._engine_up = True
         self._ticker = asyncio.create_task(self._tick_forever())
         return self._model
 
@@ -129,7 +124,7 @@ class Gateway:
         beat_at = 0.0
         while True:
             now = time.monotonic()
-            self._adapt(self._gauge.observe(self._worker.oldest_final_wait(), *self._worker.depth, now))
+            self._adapt(now)
             for speaker in list(self._speakers.values()):
                 speaker.tick()
             if now >= beat_at:
@@ -137,13 +132,16 @@ class Gateway:
                 self.viewers.beat()
             await asyncio.sleep(TICK_S)
 
-    def _adapt(self, level: LoadLevel) -> None:
-        if level is self._level:
+    def _adapt(self, now: float) -> None:
+        """The overload contract: slower partials, then none, then no new speakers; each step announced."""
+        level = self._gauge.observe(self._worker.strain(), now)
+        stretch = None if level >= LoadLevel.NO_PARTIALS else float(self._gauge.interval_factor)
+        if (level, stretch) == (self._level, self._stretch):
             return
-        log.warning("load changed", level=level.name.lower(), was=self._level.name.lower())
-        self._level = level
+        log.warning("load changed", level=level.name.lower(), was=self._level.name.lower(), stretch=stretch)
+        self._level, self._stretch = level, stretch
         for speaker in list(self._speakers.values()):
-            speaker.stretch_partials(STRETCH[level], NOTICES[level])
+            speaker.stretch_partials(stretch, NOTICES[level])
         self.viewers.deliver(self.hub.degrade(level >= LoadLevel.NO_PARTIALS, time.time()))
 
     # --- what connections ask (connection/ports.py) ---
@@ -225,7 +223,7 @@ class Gateway:
             return "draining"
         if self._model is None:
             return "starting"
-        if not self._engine_up:
+        if not self._worker.ready:
             return "engine_restarting"
         return "ok" if self._level is LoadLevel.NORMAL else "degraded"
 
@@ -243,16 +241,18 @@ class Gateway:
                 self.metrics.batch_s.observe(event.seconds)
                 self.metrics.real_time_factor.set(event.seconds / max(event.audio_s, 0.01))
             case WorkerDied():
-                self._engine_up = False
+                self._engine_died = True
                 self.metrics.worker_restarts.inc()
-                log.error("engine died", exit_code=event.exit_code, jobs_kept=event.in_flight)
+                log.error(
+                    "engine died", exit_code=event.exit_code, reason=event.reason, jobs_kept=event.in_flight
+                )
                 self._notify(
                     Notice("engine_restarting", "The engine restarts; captions are late, none lost.")
                 )
             case WorkerReady():
                 log.info("engine ready", model=event.info.name, device=event.info.device, load_s=event.load_s)
-                if not self._engine_up and self._model:
-                    self._engine_up = True
+                if self._engine_died:
+                    self._engine_died = False
                     self._notify(Notice("engine_ready", "The engine runs again."))
 
     def _notify(self, notice: Notice) -> None:
@@ -261,6 +261,11 @@ class Gateway:
 
     def _watch_gauges(self) -> None:
         watch = self.metrics.watch
+        watch(
+            "dropped_partials_total",
+            "Partials not decoded, newer came.",
+            lambda: self._worker.dropped_partials,
+        )
         watch("sessions_open", "Speakers connected now.", lambda: len(self._speakers))
         watch("viewers_open", "Viewers connected now.", lambda: len(self.viewers))
         watch("beds_online", "Beds with a speaker now.", lambda: self.hub.beds_online)

@@ -21,7 +21,6 @@ class Metrics:
         self.suppressed = self._counter("suppressed", "Finals whose text was suppressed.", "reason")
         self.stable_words = self._counter("stable_words", "Words that were shown as stable.")
         self.corrected_words = self._counter("corrected_words", "Stable words that a final changed.")
-        self.dropped_partials = self._counter("dropped_partials", "Partials not decoded: newer came.")
         self.worker_restarts = self._counter("worker_restarts", "Times the engine's process died.")
         self.errors = self._counter("errors", "Sessions ended by an error.", "code")
         self._counts = {

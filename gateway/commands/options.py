@@ -18,9 +18,7 @@ from gateway.config import Settings
 PREFIX = "CARE_VOICE_"
 OLDER_VARIABLES = {"model": "WHISPER_MODEL", "max_batch_size": "WHISPER_BATCH_SIZE"}
 """The first Care Voice's variables, still honoured."""
-SECTIONS: dict[str, type[BaseModel]] = {
-    name: field.annotation for name, field in Settings.model_fields.items() if field.annotation
-}
+SECTIONS: dict[str, type[BaseModel]] = {name: type(section) for name, section in Settings()}
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:

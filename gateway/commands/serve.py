@@ -14,10 +14,9 @@ from gateway import logs
 from gateway.app import Gateway, StartError
 from gateway.commands.options import as_toml, settings_from, with_settings
 from gateway.config import Settings
-from gateway.inference.catalogue import ModelMissing, UnknownModel
-from gateway.inference.engine import EngineError
-from gateway.inference.shelf import find_model
-from gateway.inference.worker import EngineSpec
+from gateway.inference.catalogue import BUNDLED, CatalogueError
+from gateway.inference.protocol import EngineError, EngineSpec
+from gateway.inference.shelf import choose_model, models_dir
 from gateway.resources import static_dir
 
 DEMO_WARNING = (
@@ -51,9 +50,8 @@ def serve(context: click.Context, /, print_config: bool, **values: Any) -> None:
         return
     logs.configure(settings.log)
     try:
-        spec = find_model(settings)
-        uvloop.run(run(settings, spec))
-    except (StartError, EngineError, ModelMissing, UnknownModel) as error:
+        uvloop.run(run(settings, choose_engine(settings)))
+    except (StartError, EngineError, CatalogueError) as error:
         click.echo(f"care-voice: {error}", err=True)
         sys.exit(1)
 
@@ -65,6 +63,27 @@ def _older_compute_type(context: click.Context) -> dict[str, str]:
     if not older or source is not click.core.ParameterSource.DEFAULT:
         return {}
     return {"compute_type": "float16" if older in {"1", "true", "yes", "on"} else "float32"}
+
+
+def choose_engine(settings: Settings) -> EngineSpec:
+    """The model and device that the settings mean here. Raises CatalogueError, EngineError."""
+    wanted = settings.model
+    cuda = False
+    if wanted.device == "cuda" or (wanted.device == "auto" and wanted.model == "auto"):
+        from gateway.inference.device import choose_device  # loads CTranslate2, which the gateway needs not
+
+        cuda = choose_device(wanted.device) == "cuda"
+    choice = choose_model(wanted.model, cuda, models_dir(wanted.models_dir))
+    return EngineSpec(
+        model_dir=choice.directory,
+        name=choice.name,
+        device=wanted.device,
+        compute_type=wanted.compute_type,
+        cpu_threads=wanted.cpu_threads,
+        settings=settings.inference,
+        short_context=bool(choice.entry and choice.entry.short_context),
+        demo=choice.entry is not None and choice.entry.revision == BUNDLED,
+    )
 
 
 async def run(settings: Settings, spec: EngineSpec) -> None:
