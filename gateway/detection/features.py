@@ -95,8 +95,8 @@ class IncrementalLogMel:
     def _settle(self, audio: Audio) -> None:
         done, total = len(self._settled), settled_frames(len(audio))
         if total > done:
-            end = (total - 1) * HOP_SAMPLES + HALF
-            raw = raw_log_mel(_from_frame(audio[:end], done), self._bands)
+            windows = _from_frame(audio, done)[: (total - done - 1) * HOP_SAMPLES + N_FFT]
+            raw = raw_log_mel(windows, self._bands)
             self._settled = np.concatenate([self._settled, raw])
 
     @staticmethod

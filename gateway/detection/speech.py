@@ -1,9 +1,9 @@
 """core: frame -> speech or not.
 
-webrtcvad hears almost all speech and much noise. Its single frames are smoothed by a vote, and where there is a
-Silero it must agree; that costs far more, so it is asked only while webrtcvad hears something. Silero overlooks
-faint speech that it knows when loud, so it is given the sound turned up towards one level (what is recognised
-later stays as it came).
+webrtcvad hears almost all speech and much noise. Its single frames are smoothed by a vote, and where there
+is a Silero it must agree; that costs far more, so it is asked only while webrtcvad hears something. Silero
+overlooks faint speech that it knows when loud, so it is given the sound turned up towards one level (what is
+decoded later stays as it came).
 """
 
 from collections import deque
