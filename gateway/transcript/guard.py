@@ -36,8 +36,9 @@ _PHANTOMS = re.compile(
     r"|.{0,12}amaraorg.{0,20}|.{0,12}明镜与?点点栏目.{0,6}|优优独播剧场.{0,30}|索兰娅|杨茜茜"
     r"|请?不吝点赞.{0,30}|.{0,6}点赞.{0,4}订阅.{0,20}|请?订阅(?:我的|我们的|本)频道.{0,10}"
     r"|(?:非常|由衷)?(?:谢谢|感谢)(?:大家|您|你|你们|各位)?的?(?:观看|收看|收听)(?:本.{0,6})?|我们下[期集]再见"
-    r"|(?:thankyou|thanks)(?:somuch|verymuch|all)?forwatching(?:(?:and|please|see|bye|this|my|every|guys|dont).{0,30})?|pleasesubscribe.{0,30}"
-    r"|(?:dontforgetto)?likeandsubscribe.{0,30}|(?:subtitles?|captions?|transcript(?:ion)?)by.{0,40}"
+    r"|(?:thankyou|thanks)(?:somuch|verymuch|all)?forwatching"
+    r"(?:(?:and|please|see|bye|this|my|every|guys|dont).{0,30})?"
+    r"|pleasesubscribe.{0,30}|(?:dontforgetto)?likeandsubscribe.{0,30}|(?:subtitles?|captions?|transcript(?:ion)?)by.{0,40}"
     r"|seeyou(?:guys)?inthenext(?:video|one|episode)|ご视聴ありがとうございました"
 )
 """Nobody says these at a bedside; in simplified characters, without case, spaces and punctuation."""
@@ -65,15 +66,17 @@ def judge(hypothesis: Hypothesis, speech_s: float, settings: TranscriptSettings)
         return "empty"
     logprob, minimum = hypothesis.average_logprob, settings.min_average_logprob
     deaf = hypothesis.no_speech_probability > settings.max_no_speech_probability
-    if deaf and logprob < minimum and not (_URGENT.search(simplified) and logprob >= HOPELESS * minimum):
+    hopeless = logprob < HOPELESS * minimum
+    silent = deaf and (hopeless or not _URGENT.search(simplified))
+    if silent and logprob < minimum:
         return "no_speech"
-    if logprob < HOPELESS * minimum:
+    if hopeless:
         return "low_confidence"
     if _is_phantom(units, doubtful=logprob < minimum or (deaf and logprob < minimum / 2)):
         return "phantom_phrase"
     share = speed(units, speech_s) / settings.max_chars_per_s
     repeats = hypothesis.compression_ratio > settings.max_compression_ratio or loop(units) is not None
-    if repeats and (share > LOOP_SHARE or deaf):
+    if repeats and (share > LOOP_SHARE or silent):
         return "repetition"
     return "too_fast" if share > 1 else None
 

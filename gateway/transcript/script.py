@@ -24,6 +24,7 @@ _TITLES = "先生|小姐|女士|太太|阿姨|阿嬤|阿公|伯伯|伯母|爺爺
 _PROTECTED = re.compile(rf"([于余范郁岳](?={_TITLES})|(?<=姓)[于余范郁岳]|(?<=不)准|[污秘])")
 """Surnames and characters that OpenCC changes wrongly: 于先生 -> 於先生, 不准 -> 不準."""
 MAX_ROUNDS = 6
+"""More than any character needs (a test tries them all)."""
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _KANA = re.compile("[\u3040-\u30ff]")
 _FROM_SIMPLIFIED = {"twp": "s2twp", "tw": "s2tw", "hk": "s2hk"}
@@ -65,12 +66,16 @@ def fold(text: str) -> str:
 
 
 class Script:
-    """One of twp, tw, hk, cn, off; ValueError for another. Converting twice changes nothing more."""
+    """One of twp, tw, hk, cn, off; ValueError for another. Converting twice changes nothing more.
+
+    The first of a process loads the dictionaries (about 50 ms).
+    """
 
     def __init__(self, name: str) -> None:
         if name not in (*_FROM_SIMPLIFIED, "cn", "off"):
             raise ValueError(f"script: {name!r} is none of twp, tw, hk, cn, off")
         self.name = name
+        self.convert("说")  # loads what it needs now, not under the first caption
 
     def convert(self, text: str) -> str:
         """The text in this script. Characters that are not Chinese stay as they are.

@@ -67,13 +67,20 @@ def test_a_cry_for_help_passes_with_poor_scores(text: str, no_speech: float) -> 
         ("不要", 6, 2.5),
         ("help ", 10, 5),
         ("no, ", 8, 3),
-        ("我要回家，", 9, 12),
         ("help me please. ", 8, 12),
     ],
 )
 def test_a_person_in_distress_repeats_himself(phrase: str, times: int, speech_s: float) -> None:
     """The same cry over and over is no hallucination as long as a person can say it so fast."""
-    assert reason(phrase * times, speech_s, compression_ratio=5.0) is None
+    for no_speech in (0.0, 0.9):
+        found = reason(phrase * times, speech_s, compression_ratio=5.0, no_speech_probability=no_speech)
+        assert found is None
+
+
+def test_a_repeated_wish() -> None:
+    """Also words that are no cry for help, as long as the model heard speech."""
+    assert reason("我要回家，" * 9, 12, compression_ratio=5.0) is None
+    assert reason("我要回家，" * 9, 12, compression_ratio=5.0, no_speech_probability=0.9) == "repetition"
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "。", "?!", "\u200b"])
