@@ -61,7 +61,9 @@ class ModelSettings(Section):
     compute_type: Literal[
         "auto", "float16", "bfloat16", "int8", "int8_float16", "int8_bfloat16", "int8_float32", "float32"
     ] = Field("auto", description="`auto`: float16 on the GPU, int8 on the CPU.")
-    cpu_threads: int = Field(0, ge=0, description="Threads of the engine on the CPU. 0: all cores.")
+    cpu_threads: int = Field(
+        0, ge=0, description="Threads of the engine on the CPU. 0: all cores, one for the demo model."
+    )
     models_dir: str = Field(
         "",
         description="Where models are kept. Empty: /app/models if there, else ~/.cache/care-voice/models.",

@@ -6,8 +6,8 @@ and keeps its place, so sessions take turns. A batch holds one length bucket, an
 both: with different beams they would share only the encoder, and the finals would wait for the partials.
 
 The batch is whatever is queued when the engine is free, capped by `max_batch_size` and by what a pass may
-cost (cost.py). What was in flight when the worker died comes back to the front; a job that was there twice
-goes alone, at the third death it is given up.
+cost (cost.py). What was in flight when the worker died comes back to its old place, ahead of all that is
+newer; a job that was there twice goes alone, at the third death it is given up.
 """
 
 from collections import OrderedDict
@@ -44,7 +44,7 @@ class Batch:
 class _Waiting:
     job: Job
     number: int
-    """In order of arrival; a partial that replaces another takes over its number."""
+    """In order of arrival."""
     bucket: int
     added: float
     placed: float
@@ -70,7 +70,7 @@ class Batcher:
         self._final_count = 0
         self._next_number = 0
         self._next_batch = 0
-        self._costs = {True: PassCost(0.04, 5e-5), False: PassCost(0.02, 4e-5)}
+        self._costs = {True: PassCost(0.03, 7e-5), False: PassCost(0.012, 5e-5)}
         """By whether they are finals; starting from a small model on a CPU."""
 
     def __repr__(self) -> str:
@@ -146,14 +146,14 @@ class Batcher:
             self._costs[chosen[0].job.kind is not Kind.PARTIAL].learn(frames, seconds)
 
     def put_back(self, batch_id: int) -> list[Job]:
-        """The worker died with this batch: its jobs return to the front. Returns those to fail."""
+        """The worker died with this batch: its jobs return to their places. Returns those to fail."""
         given_up = []
         for waiting in reversed(self._in_flight.pop(batch_id)):
             waiting.deaths += 1
             if waiting.deaths >= GIVEN_UP_AFTER:
                 given_up.append(waiting.job)
             elif waiting.job.kind is not Kind.PARTIAL:
-                self._add_final(waiting, front=True)
+                self._add_final(waiting)
             elif self._is_superseded(waiting.job):
                 self.dropped_partials += 1
             else:
@@ -218,7 +218,7 @@ class Batcher:
         session = waiting.job.session
         replaced = self._partials.get(session)
         if replaced:
-            waiting.placed, waiting.number = replaced.placed, replaced.number
+            waiting.placed = replaced.placed
             self.dropped_partials += 1
         self._partials[session] = waiting
 
@@ -232,11 +232,13 @@ class Batcher:
             waiting.job.utterance == partial.utterance for waiting in finals.values()
         )
 
-    def _add_final(self, waiting: _Waiting, front: bool = False) -> None:
+    def _add_final(self, waiting: _Waiting) -> None:
         for queues, key in ((self._finals, waiting.bucket), (self._session_finals, waiting.job.session)):
             queue = queues.setdefault(key, OrderedDict())
+            came_back = bool(queue) and next(reversed(queue)) > waiting.number
             queue[waiting.number] = waiting
-            queue.move_to_end(waiting.number, last=not front)
+            if came_back:
+                queues[key] = OrderedDict(sorted(queue.items()))
         self._final_count += 1
 
     def _remove_final(self, waiting: _Waiting) -> None:

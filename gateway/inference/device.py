@@ -30,7 +30,8 @@ def load_model(spec: EngineSpec) -> Any:
     check_files(Path(spec.model_dir))
     device = choose_device(spec.device)
     compute_type = choose_compute_type(spec.compute_type, device)
-    threads = spec.cpu_threads or len(os.sched_getaffinity(0))
+    # The demo model's matrices are too small to share: a second thread makes it slower.
+    threads = spec.cpu_threads or (1 if spec.demo else len(os.sched_getaffinity(0)))
     try:
         return ctranslate2.models.Whisper(
             spec.model_dir, device=device, compute_type=compute_type, inter_threads=1, intra_threads=threads
