@@ -15,6 +15,7 @@ const sound = startSound(page);
 const reader = startReader(t);
 let state = null;
 let shown = new Map(); // row key -> {row, node}
+let shownBed = null;
 
 function bedOf(path) {
   const name = path.slice("/beds/".length);
@@ -142,7 +143,10 @@ function show(now) {
   showLink(state, page);
   showBedState(byId("bed-state"), bed, page);
   document.title = titleFor(state, t("captions_title", { bed: BED }), t);
-  if (!bed) return;
+  sound.hear(state);
+  showAlerts();
+  if (!bed || bed === shownBed) return;
+  shownBed = bed;
   reader.keepPlace(() => {
     const added = showRows(bed);
     byId("partials").replaceChildren(...bed.partials.map(partialNode));
@@ -150,11 +154,9 @@ function show(now) {
     byId("bed-warning").hidden = warning === "";
     setText(byId("bed-warning"), warning);
     byId("waiting").hidden = bed.captions.length + bed.partials.length > 0;
-    showAlerts();
     return added;
   });
   if (bed.epoch !== null) byId("log").setAttribute("aria-busy", "false");
-  sound.hear(state);
 }
 
 /** After a change of language or alert words everything is made anew. */
@@ -170,6 +172,7 @@ function showAll() {
   byId("log").setAttribute("aria-busy", "true"); // not news
   byId("captions").replaceChildren();
   shown = new Map();
+  shownBed = null;
   show(state);
 }
 

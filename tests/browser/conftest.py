@@ -5,6 +5,7 @@ no Content-Security-Policy and asked for nothing but the server's own paths.
 """
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -43,9 +44,9 @@ async def browser() -> AsyncIterator[Browser]:
         await launched.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def gateway() -> AsyncIterator[StandIn]:
-    """A fresh stand-in on a free port; `gateway.url` says where."""
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[StandIn]:
+    """A fresh stand-in on a free port; its `url` says where."""
     standin = StandIn()
     runner = web.AppRunner(standin.app(), shutdown_timeout=0.1)
     await runner.setup()
@@ -58,12 +59,20 @@ async def gateway() -> AsyncIterator[StandIn]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def gateway() -> AsyncIterator[StandIn]:
+    async with serving() as standin:
+        yield standin
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser, gateway: StandIn) -> AsyncIterator[Visit]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
     async def open_page(path: str, **options: object) -> Page:
-        context = await browser.new_context(**{"locale": "en-US", "viewport": {"width": 1440, "height": 900}} | options)
+        context = await browser.new_context(
+            **{"locale": "en-US", "viewport": {"width": 1440, "height": 900}} | options
+        )
         contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(8000)
@@ -100,5 +109,5 @@ def listen(page: Page, url: str, complaints: list[str]) -> None:
 async def until(condition: Callable[[], bool], seconds: float = 8) -> None:
     """Waits for something on the server's side of a page."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (the condition is a page's doing: nobody sets an event)
             await asyncio.sleep(0.02)

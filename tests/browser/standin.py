@@ -5,8 +5,10 @@ records what a microphone page sends. Recognition is none of its business.
 """
 
 import asyncio
+import contextlib
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +102,7 @@ class StandIn:
         app.router.add_get("/", page("ward.html"))
         app.router.add_get("/beds/{bed}", page("captions.html"))
         app.router.add_get("/microphone", page("microphone.html"))
-        app.router.add_get("/static/{name}", lambda request: page(request.match_info["name"])(request))
+        app.router.add_get("/static/{name}", static)
         app.router.add_get("/v1/captions", self.viewer)
         app.router.add_get("/v1/stream", self.speaker)
         return app
@@ -168,23 +170,28 @@ class StandIn:
 
 async def send(socket: web.WebSocketResponse, message: dict) -> None:
     if not socket.closed:
-        try:
+        with contextlib.suppress(ConnectionError):  # the page went away meanwhile
             await socket.send_json(message)
-        except ConnectionError:
-            pass  # the page went away meanwhile
 
 
-def page(name: str):
-    path = STATIC / name
+async def static(request: web.Request) -> web.Response:
+    return answer(request.match_info["name"])
 
-    async def serve(request: web.Request) -> web.Response:
-        if not path.is_file():
-            return web.Response(status=404)
-        return web.Response(
-            body=path.read_bytes(),
-            content_type=KINDS[path.suffix],
-            charset="utf-8",
-            headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"},
-        )
+
+def page(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(_: web.Request) -> web.Response:
+        return answer(name)
 
     return serve
+
+
+def answer(name: str) -> web.Response:
+    path = STATIC / name
+    if not path.is_file():
+        return web.Response(status=404)
+    return web.Response(
+        body=path.read_bytes(),
+        content_type=KINDS[path.suffix],
+        charset="utf-8",
+        headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"},
+    )
