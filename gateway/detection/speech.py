@@ -26,7 +26,7 @@ HOLD_FRAMES = 15
 """Frames (300 ms) that Silero is still asked after webrtcvad's last yes: its state outlives short pauses."""
 RELEASE = 0.3
 """Share of Silero's threshold below which speech, once begun, is over."""
-TARGET_PEAK = 0.5
+TARGET_PEAK = 0.25
 """What Silero's input is turned up to ..."""
 MAX_GAIN = 30.0
 """... but not by more than this (30 dB): silence stays silent."""
