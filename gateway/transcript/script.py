@@ -8,6 +8,9 @@ already (干擾 -> 幹擾, 手術程序 -> 手術程式, 便秘 -> 便祕). So a
 - only Traditional Chinese writes: just variants foreign to Taiwan are exchanged (裏 -> 裡);
 - neither of the two, as in 后面 or 我不要: the few are converted where Simplified is the likelier reading.
 
+The words of s2twp come from computing (打开窗口 -> 開啟視窗, 血液循环 -> 血液迴圈): those that mean something
+else at a bedside, and are good Taiwanese there, are converted by characters only.
+
 `cn` is t2s, not tw2sp: a caption says what was said, so the words stay Taiwan's.
 """
 
@@ -21,13 +24,20 @@ _SHARED = frozenset("丑丰于云伙余佣准凶划占台吁后咸夸岩岳干�
 _LIKELY_SIMPLIFIED = frozenset("后里面只干周松")
 """Of those and of the rest: what is converted in a text that gives no sign of either script."""
 _TITLES = "先生|小姐|女士|太太|阿姨|阿嬤|阿公|伯伯|伯母|爺爺|爷爷|奶奶|媽媽|妈妈|爸爸|[醫医][師师生]|主任"
-_PROTECTED = re.compile(rf"([于余范郁岳](?={_TITLES})|(?<=姓)[于余范郁岳]|(?<=不)准|[污秘])")
+_SURNAME = "[于余范郁岳]"
+_KEPT = re.compile(rf"({_SURNAME}(?={_TITLES})|(?<=姓){_SURNAME}|(?<=不)准|[污秘])")
 """Surnames and characters that OpenCC changes wrongly: 于先生 -> 於先生, 不准 -> 不準."""
+_EVERYDAY = re.compile(
+    "(打开|循环|程序|窗口|对象|菜单|触摸|连接|导入|导出|进程|队列|字体|点击|指针|类型|项目|信号|设备|设置|优化|运行|调用|在线"
+    "|用户|加载|卸载|实例|数据)"
+)
+"""Words of computing that are ordinary words too."""
 MAX_ROUNDS = 6
 """More than any character needs (a test tries them all)."""
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _KANA = re.compile("[\u3040-\u30ff]")
-_FROM_SIMPLIFIED = {"twp": "s2twp", "tw": "s2tw", "hk": "s2hk"}
+_FROM_SIMPLIFIED = {"twp": ("s2twp", "s2tw"), "tw": ("s2tw", "s2tw"), "hk": ("s2hk", "s2hk")}
+"""OpenCC's configurations with the place's words, and by characters only."""
 
 
 @cache
@@ -65,6 +75,12 @@ def fold(text: str) -> str:
     return str(_converter("t2s").convert(text))
 
 
+def _convert_around(name: str, text: str) -> str:
+    pieces = _KEPT.split(text)
+    pieces[::2] = map(_converter(name).convert, pieces[::2])
+    return "".join(pieces)
+
+
 class Script:
     """One of twp, tw, hk, cn, off; ValueError for another. Converting twice changes nothing more.
 
@@ -75,7 +91,7 @@ class Script:
         if name not in (*_FROM_SIMPLIFIED, "cn", "off"):
             raise ValueError(f"script: {name!r} is none of twp, tw, hk, cn, off")
         self.name = name
-        self.convert("说")  # loads what it needs now, not under the first caption
+        self.convert("说，设备")  # loads what it needs now, not under the first caption
 
     def convert(self, text: str) -> str:
         """The text in this script. Characters that are not Chinese stay as they are.
@@ -95,18 +111,21 @@ class Script:
         if self.name == "cn":
             return fold(text)
         if any(map(_is_simplified, text)):
-            text = self._from_simplified(text, _converter(_FROM_SIMPLIFIED[self.name]))
+            text = self._from_simplified(text)
         elif not any(map(_is_traditional, text)):
             text = self._likely(text)
         return self._variants(text)
 
-    def _from_simplified(self, text: str, converter: opencc.OpenCC) -> str:
-        pieces = _PROTECTED.split(text)
-        pieces[::2] = map(converter.convert, pieces[::2])
+    def _from_simplified(self, text: str) -> str:
+        """Characters, and words where the script has some; surnames and such kept."""
+        with_words, plain = _FROM_SIMPLIFIED[self.name]
+        pieces = _EVERYDAY.split(text) if with_words != plain else [text]
+        pieces[::2] = [_convert_around(with_words, piece) for piece in pieces[::2]]
+        pieces[1::2] = map(_converter(plain).convert, pieces[1::2])
         return "".join(pieces)
 
     def _likely(self, text: str) -> str:
-        converted = self._from_simplified(text, _converter("s2t"))
+        converted = _convert_around("s2t", text)
         if len(converted) != len(text):
             return text
         return "".join(c if s in _LIKELY_SIMPLIFIED else s for s, c in zip(text, converted, strict=True))

@@ -1,5 +1,6 @@
 """Chinese comes out in the script asked for, and Traditional text survives."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.transcript import script
 from gateway.transcript.script import MAX_ROUNDS, Script, fold, is_chinese
 
 REFS = json.loads((Path(__file__).parents[1] / "data/audio/refs.json").read_text())
@@ -62,20 +64,31 @@ def test_mandarin_comes_back_from_simplified(text: str) -> None:
 @given(text=st.one_of(HAN, EVERYTHING))
 def test_converting_twice_is_converting_once(name: str, text: str) -> None:
     """Partials are converted again and again."""
-    script = Script(name)
-    once = script.convert(text)
-    assert script.convert(once) == once
+    once = Script(name).convert(text)
+    assert Script(name).convert(once) == once
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["twp", "hk", "cn"])
 def test_every_character_settles(name: str) -> None:
     """No single character needs more rounds than are made."""
-    script = Script(name)
+    reader = Script(name)
     assert MAX_ROUNDS > 3
     for code in range(0x3400, 0xA000):
-        once = script.convert(chr(code))
-        assert script.convert(once) == once
+        once = reader.convert(chr(code))
+        assert reader.convert(once) == once
+
+
+@pytest.mark.parametrize(
+    ("simplified", "traditional"),
+    [
+        ("血液循环不好", "血液循環不好"), ("手术程序", "手術程序"), ("请打开窗口", "請打開窗口"), ("不要触摸伤口", "不要觸摸傷口"),
+        ("菜单给我看", "菜單給我看"), ("这个设备坏了", "這個設備壞了"), ("数据不对", "數據不對"),
+    ],
+)  # fmt: skip
+def test_words_of_computing_are_not_put_in_a_patients_mouth(simplified: str, traditional: str) -> None:
+    """OpenCC's phrases would make it 血液迴圈 (a program's loop) and 視窗 (a window on a screen)."""
+    assert Script("twp").convert(simplified) == traditional
 
 
 def test_other_scripts() -> None:
@@ -113,3 +126,34 @@ def test_unknown_script() -> None:
 def test_when_to_convert(text: str, language: str | None, expected: bool) -> None:
     """Chinese by name, or by its characters while the language is unknown; Japanese never."""
     assert is_chinese(text, language) is expected
+
+
+def test_a_text_may_grow() -> None:
+    """Pieces of a growing text, as partials bring them; phrases settle once they are whole."""
+    texts = [
+        "请",
+        "请帮",
+        "请帮我",
+        "请帮我把",
+        "请帮我把头",
+        "请帮我把头发",
+        "请帮我把头发吹",
+        "请帮我把头发吹干",
+    ]
+    converted = [Script("twp").convert(text) for text in texts]
+    assert converted[-1] == "請幫我把頭髮吹乾"
+    assert converted[4] == "請幫我把頭"
+    assert all(len(a) + 1 == len(b) for a, b in itertools.pairwise(converted))
+
+
+def test_mixed_text() -> None:
+    """Latin words, numbers and spaces inside Chinese stay where they were."""
+    assert Script("twp").convert("请给我 water, 36.5 度，OK吗？") == "請給我 water, 36.5 度，OK嗎？"
+
+
+def test_dictionaries_are_shared() -> None:
+    """A session more costs no dictionary more."""
+    Script("twp")
+    loaded = script._converter.cache_info().misses
+    Script("twp").convert("请打开窗口，里面很热")
+    assert script._converter.cache_info().misses == loaded
