@@ -1,6 +1,6 @@
 """core: PCM to the binary messages of a stream, in each encoding the gateway reads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -27,7 +27,7 @@ def chunk_samples(format: AudioFormat, chunk_ms: int) -> int:
     return format.sample_rate * chunk_ms // 1000
 
 
-def encode(blocks: Iterable[bytes], format: AudioFormat, chunk_ms: int) -> Iterator[Chunk]:
+def encode(blocks: Iterable[bytes], format: AudioFormat, chunk_ms: int) -> Generator[Chunk, None, None]:
     """Interleaved s16le in blocks of any size to messages of one size; the last may be shorter.
 
     The last Opus packet is padded with silence; an incomplete last sample is dropped.

@@ -5,8 +5,9 @@ stopped by nobody, and must keep nobody from leaving.
 """
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 
 from gateway.client.ring import Chunk
 
@@ -16,7 +17,7 @@ AHEAD = 8
 class Feed:
     """`with Feed(chunks) as feed: async for chunk in feed`. What the iterator raises is raised there."""
 
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
+    def __init__(self, chunks: Generator[Chunk, None, None]) -> None:
         self._chunks = chunks
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Chunk | Exception | None] = asyncio.Queue()
@@ -40,11 +41,12 @@ class Feed:
 
     def _read(self) -> None:
         try:
-            for chunk in self._chunks:
-                self._room.acquire()
-                if not self._is_open:
-                    return
-                self._deliver(chunk)
+            with contextlib.closing(self._chunks) as chunks:
+                for chunk in chunks:
+                    self._room.acquire()
+                    if not self._is_open:
+                        return
+                    self._deliver(chunk)
             self._deliver(None)
         except Exception as error:
             self._deliver(error)

@@ -3,7 +3,7 @@
 import os
 import queue
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,8 +27,8 @@ class SourceError(Exception):
 @dataclass(frozen=True, slots=True)
 class Source:
     format: AudioFormat
-    chunks: Iterator[Chunk]
-    """May block; belongs into a thread."""
+    chunks: Generator[Chunk, None, None]
+    """May block, so it belongs in a thread; close it to release what it reads from."""
     is_live: bool
     """It does not wait: what is not taken is gone."""
 
@@ -104,7 +104,12 @@ def _file_blocks(path: str, format: AudioFormat) -> Iterator[bytes]:
 
 def _again(path: str, format: AudioFormat) -> Iterator[bytes]:
     while True:
-        yield from _file_blocks(path, format)
+        blocks = 0
+        for block in _file_blocks(path, format):
+            blocks += 1
+            yield block
+        if not blocks:
+            raise SourceError(f"{path} is empty")
 
 
 # --- standard input ---

@@ -191,7 +191,11 @@ class _Speaker:
         jitter = random.random()  # noqa: S311 (not for secrets)
         try:
             async with self._connection() as link:
-                code, why = await self._talk(link)
+                try:
+                    code, why = await self._talk(link)
+                except asyncio.CancelledError:
+                    link.transport.abort()  # whoever cancels does not wait for a polite close
+                    raise
         except InvalidStatus as error:
             return self._bedside.refused(error.response.status_code, self._loop.time(), jitter)
         except (InvalidURI, InvalidUpgrade, NegotiationError, ssl.SSLError) as error:

@@ -1,0 +1,150 @@
+"""A gateway for the client's tests: a real WebSocket server that does, connection by connection, as scripted."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from gateway.connection import messages as m
+from gateway.connection.protocols.native import decode_client, encode_server
+
+STARTED = m.Started("s", 0, m.Limits(1 << 20, 100, 1000, 60.0, 28_000), "demo", "cpu", ("en",), True)
+
+
+@dataclass
+class Talk:
+    """What one connection has said."""
+
+    link: ServerConnection
+    start: m.Start = field(default_factory=m.Start)
+    audio: list[bytes] = field(default_factory=list)
+    controls: list[m.Control] = field(default_factory=list)
+
+    @property
+    def payload(self) -> bytes:
+        return b"".join(self.audio)
+
+    @property
+    def samples(self) -> int:
+        """As pcm_s16le mono."""
+        return len(self.payload) // 2
+
+    async def say(self, *messages: m.ServerMessage) -> None:
+        for message in messages:
+            await self.link.send(encode_server(message))
+
+    async def open(self) -> None:
+        """Read `start`, answer `started`."""
+        start = decode_client(await self.link.recv())
+        assert isinstance(start, m.Start)
+        self.start = start
+        await self.say(STARTED)
+
+    async def hear(self) -> m.Control | bytes:
+        message = await self.link.recv()
+        if isinstance(message, bytes):
+            self.audio.append(message)
+            return message
+        self.controls.append(decode_client(message))
+        return self.controls[-1]
+
+
+Script = Callable[[Talk], Coroutine[None, None, None]]
+
+
+class Scripted:
+    """Connection n gets script n; the last script is for all that follow. An int refuses with that HTTP status."""
+
+    def __init__(self, *scripts: Script | int) -> None:
+        self._scripts = list(scripts)
+        self.talks: list[Talk] = []
+        self.opened = asyncio.Event()
+        self.url = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator["Scripted"]:
+        async with serve(
+            self._talk,
+            "127.0.0.1",
+            0,
+            process_request=self._admit,
+            subprotocols=["care-voice.v1"],
+            close_timeout=1,
+        ) as server:
+            port = server.sockets[0].getsockname()[1]
+            self.url = f"ws://127.0.0.1:{port}"
+            try:
+                yield self
+            finally:
+                for talk in self.talks:
+                    talk.link.transport.abort()
+                for task in self._tasks:
+                    task.cancel()
+
+    def _admit(self, link: ServerConnection, request: Request) -> Response | None:
+        if request.path != "/v1/stream":
+            return link.respond(HTTPStatus.NOT_FOUND, "no such page\n")
+        if isinstance(self._scripts[0], int):
+            script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
+            return link.respond(HTTPStatus(script), "no\n")
+        return None
+
+    async def _talk(self, link: ServerConnection) -> None:
+        script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
+        talk = Talk(link)
+        self.talks.append(talk)
+        self.opened.set()
+        task = asyncio.create_task(script(talk))
+        self._tasks.append(task)
+        with contextlib.suppress(ConnectionClosed, asyncio.CancelledError):
+            await task
+
+
+async def proper(talk: Talk) -> None:
+    """A well-behaved gateway: acknowledges, commits at once, gives one partial and one final, stops when asked."""
+    await talk.open()
+    await talk.say(m.Partial(1, 1, 0.0, 0.1, "hello ", "wor"))
+    while not isinstance(heard := await talk.hear(), m.Stop):
+        if isinstance(heard, bytes):
+            await talk.say(m.Ack(talk.samples, talk.samples))
+        elif isinstance(heard, m.Ping):
+            await talk.say(m.Pong(heard.id))
+    await talk.say(m.Final(1, 1, 0.0, 0.5, "hello world", "en", 0.9), m.Stopped(talk.samples, 1))
+
+
+def cut_after(messages: int, committed_messages: int = 0) -> Script:
+    """Hears so many audio messages, commits the first of them, then the link is gone without a word."""
+
+    async def script(talk: Talk) -> None:
+        await talk.open()
+        while len(talk.audio) < messages:
+            await talk.hear()
+        committed = sum(len(payload) // 2 for payload in talk.audio[:committed_messages])
+        await talk.say(m.Ack(talk.samples, committed))
+        await asyncio.sleep(0.05)
+        talk.link.transport.abort()
+
+    return script
+
+
+def refuse(code: int, name: str = "nope") -> Script:
+    """A fatal error, then the close code."""
+
+    async def script(talk: Talk) -> None:
+        await talk.link.recv()
+        await talk.say(m.Error(name, "you may not", fatal=True))
+        await talk.link.close(code, name)
+
+    return script
+
+
+async def stall(talk: Talk) -> None:
+    """Starts, then neither reads nor writes."""
+    await talk.open()
+    talk.link.transport.pause_reading()
+    await asyncio.sleep(3600)
