@@ -5,6 +5,7 @@ number of frames but texts of different lengths, CTranslate2 4.8 aligns the shor
 is aligned one by one.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SECONDS_PER_POSITION = 0.02
 FRAMES_PER_S = 100
 BY_CHARACTER = frozenset({"zh", "yue", "ja"})
 FIRST_IDEOGRAPH = 0x2E80
+CHARACTER = re.compile(f".[{re.escape(APPENDED)}]*")
 SOUND_LEVEL = 0.4
 """Of the way from the quiet to the loud frames; 0.3 to 0.6 give the same within 40 ms."""
 LONGEST_TAIL_S = 0.3
@@ -83,11 +85,11 @@ def _words(vocabulary: Vocabulary, item: Spoken, result: Any) -> tuple[Word, ...
     if len(word_tokens) <= 1 or not result.alignments:
         return ()
     timings = _timings(words, word_tokens, result)
-    if item.language in BY_CHARACTER:
-        timings = [part for timing in timings for part in _characters(timing)]
     merge_punctuations(timings, PREPENDED, APPENDED)
     timings = [timing for timing in timings if timing["word"]]
     _trim_silence(timings, item.features)
+    if item.language in BY_CHARACTER:
+        timings = [part for timing in timings for part in _characters(timing)]
     return _inside(timings, item.frames / FRAMES_PER_S)
 
 
@@ -110,14 +112,15 @@ def _timings(words: list[str], word_tokens: list[list[int]], result: Any) -> lis
 
 
 def _characters(timing: dict[str, Any]) -> list[dict[str, Any]]:
-    """A token of several ideographs as one word each, of equal length."""
+    """A token of several ideographs as one word each, of equal length, its punctuation with it."""
     text, start, end = timing["word"], timing["start"], timing["end"]
     if not all(ord(character) >= FIRST_IDEOGRAPH for character in text):
         return [timing]
-    step = (end - start) / len(text)
+    characters = CHARACTER.findall(text)
+    step = (end - start) / len(characters)
     return [
         {**timing, "word": character, "start": start + i * step, "end": start + (i + 1) * step}
-        for i, character in enumerate(text)
+        for i, character in enumerate(characters)
     ]
 
 
