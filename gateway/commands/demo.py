@@ -171,7 +171,7 @@ async def _converse(url: str, once: bool, fast: float, console: Console, asked: 
     audio = bundled_models_dir() / "demo" / "audio"
     with CaptionPrinter(console, console, partials=True, quiet=True) as printer:
         for number, (language, name) in enumerate(DIALOGS if once else itertools.cycle(DIALOGS)):
-            await _pause(asked, PAUSE_S if number else 0)
+            await _pause(asked, PAUSE_S / fast if number else 0)
             if asked.is_set():
                 return
             source = open_source(str(audio / name), SourceOptions())
