@@ -23,6 +23,7 @@ from gateway.inference.load import LoadGauge, LoadLevel
 from gateway.inference.protocol import EngineSpec
 from gateway.inference.worker import BatchDone, Worker, WorkerDied, WorkerEvent, WorkerReady
 from gateway.metrics import Metrics
+from gateway.transcript.captioner import Captioner
 from gateway.ward.captions import BedPartial, Caption
 from gateway.ward.hub import Hub
 
@@ -83,6 +84,7 @@ class Gateway:
         """Load the models and take speakers. Raises EngineError."""
         if self.settings.detection.silero:
             self._silero = await asyncio.to_thread(load_silero)
+        Captioner(self.settings.transcript)  # loads the dictionaries that all sessions share
         self._model = await self._worker.start()
         self.viewers.demo = self._model.demo
         self._ticker = asyncio.create_task(self._tick_forever())

@@ -1,11 +1,14 @@
 """shell: the `care-voice` command line: one subcommand a file, imported only when it is used."""
 
 import importlib
+import os
 
 import click
 
 import gateway
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+"""numpy sees only small products here, which threads make slower; must be said before it is imported."""
 COMMANDS = ("serve", "demo", "stream", "models")
 
 

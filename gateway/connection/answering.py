@@ -2,10 +2,15 @@
 
 from gateway.connection.arrivals import Arrivals
 from gateway.connection.effects import Effect, Measure, Publish, Send
-from gateway.connection.messages import Final, Flushed, Partial, Start, TimedWord
+from gateway.connection.messages import Final, Flushed, Notice, Partial, Start, TimedWord
 from gateway.connection.utterances import Utterance, Utterances
 from gateway.events import SAMPLE_RATE, Hypothesis, Snapshot, UtteranceEnded
 from gateway.transcript.captioner import Captioner, Settled, Shown
+
+DECODE_FAILED = Notice(
+    "decode_failed",
+    "The engine could not decode the next final; it carries what was last shown, if anything.",
+)
 
 
 class Answers:
@@ -82,9 +87,10 @@ class Answers:
         snapshot = utterance.snapshots[hypothesis.revision]
         settled = self._captioner.final(hypothesis, snapshot.speech_samples / SAMPLE_RATE)
         self._captioner.forget(utterance.number)
-        message = final(self.finals, settled, hypothesis, ended, snapshot)
+        message = final(self.finals, settled, ended, snapshot)
         late = self._late("ttfs_s", ended.end_samples, now)
-        return [Send(message), *self._publish(message), *late, *measures(settled, hypothesis)]
+        failed = [Send(DECODE_FAILED)] if hypothesis.failure else []
+        return [*failed, Send(message), *self._publish(message), *late, *measures(settled, hypothesis)]
 
     def _publish(self, caption: Final | Partial) -> list[Effect]:
         return [Publish(self._start.bed, caption)] if self._start.bed else []
@@ -110,9 +116,7 @@ def partial(shown: Shown, snapshot: Snapshot) -> Partial:
     )
 
 
-def final(
-    number: int, settled: Settled, hypothesis: Hypothesis, ended: UtteranceEnded, snapshot: Snapshot
-) -> Final:
+def final(number: int, settled: Settled, ended: UtteranceEnded, snapshot: Snapshot) -> Final:
     """The authoritative caption of an utterance; word times counted from the stream's start."""
     start_s = snapshot.start_samples / SAMPLE_RATE
     words = tuple(
@@ -129,7 +133,7 @@ def final(
         confidence=round(settled.confidence, 3),
         corrected=settled.corrected,
         words=words or None,
-        suppressed=hypothesis.failure or settled.suppressed,
+        suppressed=settled.suppressed,
     )
 
 

@@ -27,7 +27,7 @@ class Start(Struct, frozen=True, tag="start"):
     hotwords: list[str] = []
     prompt: str = ""
     script: str | None = None
-    """Chinese script: twp (default), hk, cn, off. None: the gateway's setting."""
+    """Chinese script: twp (default), tw, hk, cn, off. None: the gateway's setting."""
     task: str = "transcribe"
     endpointing_ms: int | None = None
     pre_roll_ms: int | None = None

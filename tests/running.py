@@ -1,0 +1,95 @@
+"""A real gateway in its own process, for tests that talk to it as clients do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).parent.parent
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "gateway", *args]
+
+
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """This process's, without settings that would change what a test means."""
+    ours = ("CARE_VOICE_", "WHISPER_", "ENABLE_FP16")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)} | (extra or {})
+
+
+@dataclass
+class RunningGateway:
+    """`care-voice serve` with the demo model on a free port."""
+
+    process: subprocess.Popen[str]
+    log_path: Path
+    url: str = ""
+    """http://127.0.0.1:PORT"""
+    options: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, log_path: Path, *options: str, ready: bool = True) -> "RunningGateway":
+        with log_path.open("w") as log:
+            process = subprocess.Popen(
+                command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *options),
+                stderr=log, stdout=log, text=True, cwd=REPO, env=environment(),
+            )  # fmt: skip
+        gateway = cls(process, log_path)
+        gateway.url = gateway.wait_for_log("listening")["url"]
+        if ready:
+            gateway.wait_for_log("ready")
+        return gateway
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http", "ws")
+
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def wait_for_log(self, event: str) -> dict[str, Any]:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            for line in self.log().splitlines():
+                if line.startswith("{") and json.loads(line)["event"] == event:
+                    return dict(json.loads(line))
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"the gateway never said {event!r}:\n{self.log()}")
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=10) as response:
+            return str(response.read().decode())
+
+    def health(self) -> dict[str, Any]:
+        return dict(json.loads(self.get("/health")))
+
+    def metric(self, name: str) -> float:
+        """The sum over all labels."""
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith(name)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    def worker_pid(self) -> int:
+        """The engine's process."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return next(int(c) for c in children if b"inference" in Path(f"/proc/{c}/cmdline").read_bytes())
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
