@@ -6,6 +6,7 @@ asyncio only; nothing here blocks the loop.
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 
@@ -95,8 +96,9 @@ class Child:
         if not kill:
             await asyncio.wait({self.exited}, timeout=END_TIMEOUT_S)
         if not self.exited.done():
+            # Not process.kill(): that polls, and may take the exit code away from asyncio's own watcher.
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
         return await self.exited

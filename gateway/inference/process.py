@@ -104,7 +104,11 @@ def read_exactly(parent: socket.socket, count: int) -> bytes:
 
 
 if __name__ == "__main__":
+    code = 70
+    try:
+        code = main()
+    except Exception:
+        logging.exception("the engine cannot go on")
     # Not sys.exit: destructors of CUDA at exit may hang or abort.
-    code = main()
     sys.stderr.flush()
     os._exit(code)
