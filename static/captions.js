@@ -233,10 +233,10 @@ export function displayText(text) {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, " ").trim();
 }
 
-/** A partial fit to be shown; stable and tentative keep the space between them. */
+/** A partial fit to be shown; a space between stable and tentative goes to the stable part. */
 export function displayPartial({ stable, tentative }) {
-  const clean = (text) => displayText(`|${text}|`).slice(1, -1);
-  return { stable: clean(stable).trimStart(), tentative: clean(tentative).trimEnd() };
+  const space = stable.trim() !== "" && (/\s$/.test(stable) || /^\s/.test(tentative)) ? " " : "";
+  return { stable: displayText(stable) + space, tentative: displayText(tentative) };
 }
 
 /** The lang attribute for a caption; a partial says no language, so its characters must. */

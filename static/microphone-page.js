@@ -133,7 +133,7 @@ function hear(event) {
       end("refused", { help: "mic_superseded_help" });
       break;
     case "finished":
-      end("idle");
+      if (phase.name === "stopping") end("idle"); // else it ended for another reason, which stays on the screen
       break;
     default: // ack, speech, pong, and what later protocols add
   }

@@ -49,7 +49,10 @@ function showAlert(card, alert) {
   card.alert.hidden = !alert;
   if (!alert) return;
   const seen = element("button", { type: "button", "aria-label": t("alert_seen_label", { bed: alert.bed }) }, t("alert_seen"));
-  seen.addEventListener("click", () => dispatch({ type: "seen", bed: alert.bed }));
+  seen.addEventListener("click", () => {
+    dispatch({ type: "seen", bed: alert.bed });
+    card.link.focus(); // the button goes away
+  });
   const words = `${t("alert")} · ${alert.word} · ${clockTime(alert.at * 1000).slice(0, 5)}`;
   card.alert.replaceChildren(icon("bell"), element("span", {}, words), seen);
 }

@@ -47,7 +47,7 @@ async def test_a_partial_grows_and_its_caption_replaces_it(visit: Visit, gateway
     await gateway.murmur("3A", "I will take", " your blood")
     await expect(page.locator("#partials .stable")).to_have_text("I will take")
     tentative = page.locator("#partials .tentative")
-    await expect(tentative).to_have_text(" your blood")
+    await expect(tentative).to_have_text("your blood")
     assert "dotted" in await tentative.evaluate("(n) => getComputedStyle(n).textDecorationStyle")
     assert await page.locator("[aria-live=polite] .tentative").count() == 0
     await gateway.say("3A", "I will take your blood pressure.", corrected=True)

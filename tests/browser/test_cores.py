@@ -235,10 +235,10 @@ async def test_unclear_sounds_in_a_row_are_one_row_and_days_are_separated(js) ->
 
 
 async def test_text_that_reorders_or_hides_is_disarmed(js) -> None:
-    """Bidi overrides and control characters become spaces; a partial keeps the space between its halves."""
+    """Bidi overrides and control characters become spaces; the space between the halves of a partial stays."""
     assert await js("captions.js", "m.displayText(x)", "a\u202eb\u2066c\x00d\x1b") == "a b c d"
     halves = await js("captions.js", "m.displayPartial(x)", {"stable": " I am", "tentative": " cold "})
-    assert halves == {"stable": "I am", "tentative": " cold"}
+    assert halves == {"stable": "I am ", "tentative": "cold"}
 
 
 async def test_beds_are_sorted_as_people_count(js) -> None:

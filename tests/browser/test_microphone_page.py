@@ -17,6 +17,9 @@ SILENT = """navigator.mediaDevices.getUserMedia = async () => {
 DENIED = (
     "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
 )
+LOST = """const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (c) => { const media = await real(c); const [track] = media.getTracks();
+  setTimeout(() => track.dispatchEvent(new Event('ended')), 800); return media; };"""
 INSECURE = "Object.defineProperty(window, 'isSecureContext', { value: false });"
 
 
@@ -67,7 +70,7 @@ async def test_its_own_captions_are_shown(visit: Visit, gateway: StandIn) -> Non
     }
     await stream.socket.send_json(partial)
     await expect(page.locator("#partial .stable")).to_have_text("I am")
-    await expect(page.locator("#partial .tentative")).to_have_text(" <b>cold")
+    await expect(page.locator("#partial .tentative")).to_have_text("<b>cold")
     final = {
         "type": "final",
         "number": 1,
@@ -150,6 +153,16 @@ async def test_a_muted_microphone_is_noticed(visit: Visit, gateway: StandIn) -> 
     await expect(page.locator("#no-signal")).to_be_visible()
     await expect(page.locator("#no-signal")).to_contain_text("muted")
     assert len(gateway.streams[0].audio) > 0
+
+
+async def test_an_unplugged_microphone_is_told_and_stays_told(visit: Visit, gateway: StandIn) -> None:
+    """What was heard until then is finished properly; the advice is not replaced by "not listening"."""
+    page = await with_script(visit, LOST)
+    await page.locator("#toggle").click()
+    await until(lambda: gateway.streams != [] and gateway.streams[0].controls != [])
+    await asyncio.sleep(0.2)
+    await expect(page.locator("#status-help")).to_contain_text("unplugged")
+    assert gateway.streams[0].controls == [{"type": "stop"}]
 
 
 async def test_closing_the_page_while_listening_is_asked_about(visit: Visit, gateway: StandIn) -> None:
