@@ -28,7 +28,11 @@ from tests.inference.fakes import DIE, FAIL, HANG, INFO, SHORT_ANSWER, job, name
 
 pytestmark = pytest.mark.slow
 FAKE = EngineSpec("", "fake", short_context=True, factory="tests.inference.fakes:build")
-CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
+
+
+def children() -> str:
+    """Process ids of this process's children."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
 
 
 class Bench:
@@ -259,15 +263,15 @@ async def test_an_engine_that_cannot_be_had_is_an_error_with_a_code(spec: Engine
 
 
 async def test_a_start_that_is_given_up_leaves_no_process() -> None:
-    before = CHILDREN.read_text()
+    before = children()
     worker = Worker(FAKE, InferenceSettings(), lambda _: None, lambda _: None)
     starting = asyncio.create_task(worker.start())
     await asyncio.sleep(0.05)
     starting.cancel()
-    assert CHILDREN.read_text() != before
+    assert children() != before
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert CHILDREN.read_text() == before
+    assert children() == before
 
 
 # --- the real thing -------------------------------------------------------------------------------------------
