@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import urllib.request
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.commands.demo import DIALOGS, _free_port, _reachable, demo
+from gateway.commands.demo import DIALOGS, _answers, _free_port, _reachable, demo
 from gateway.resources import bundled_models_dir
 
 REFS = Path(__file__).parent.parent / "data" / "audio" / "refs.json"
@@ -48,21 +47,12 @@ async def read_until(process: Process, part: str) -> str:
 
 def address(text: str) -> str:
     """The gateway's address as the welcome names it."""
-    return next(word for word in text.split() if word.startswith("http") and word.endswith("/beds/demo"))[
-        :-11
-    ]
+    pages = [word for word in text.split() if word.startswith("http") and word.endswith("/beds/demo")]
+    return pages[0].removesuffix("/beds/demo")
 
 
 def first_child(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-
-
-def is_up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.slow
@@ -85,12 +75,12 @@ async def test_an_interrupt_stops_both(number: int) -> None:
     """Ctrl-C or SIGTERM ends the demo and its gateway; exit code 0."""
     async with running() as process:
         url = address(await read_until(process, "speaker connected"))
-        assert await asyncio.to_thread(is_up, url)
+        assert await asyncio.to_thread(_answers, f"{url}/healthz")
         process.send_signal(number)
         rest = (await process.communicate())[0].decode()
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
-    assert not await asyncio.to_thread(is_up, url)
+    assert not await asyncio.to_thread(_answers, f"{url}/healthz")
 
 
 @pytest.mark.slow
