@@ -45,7 +45,7 @@ def row(name: str, field: FieldInfo) -> str:
 def meaning(field: FieldInfo) -> str:
     """The description, and what values it may have."""
     limits = [
-        text.format(f"{getattr(rule, key):,}".replace(",", " "))
+        text.format(getattr(rule, key))
         for key, text in BOUNDS
         for rule in field.metadata
         if hasattr(rule, key)
