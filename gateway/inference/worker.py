@@ -17,8 +17,6 @@ from gateway.inference.context import ContextRule
 from gateway.inference.load import Strain
 from gateway.inference.protocol import DECODE_FAILED, EngineError, EngineSpec, Ran
 
-__all__ = ["BatchDone", "EngineError", "EngineSpec", "Worker", "WorkerDied", "WorkerEvent", "WorkerReady"]
-
 BATCH_SIZES = {"cuda": 32, "cpu": 8}
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0

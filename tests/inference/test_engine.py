@@ -1,6 +1,7 @@
 """The real demo model on real clips."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -228,6 +229,41 @@ def test_only_the_bad_job_fails(engine: WhisperEngine, bad: Any) -> None:
     assert [answer.text for answer in answers] == ["I am cold.", "", "請幫幫我。"]
     assert [answer.failure for answer in answers] == [None, "decode_failed", None]
     assert answers[1].session == 99
+
+
+class FaultyEngine(WhisperEngine):
+    """The demo model on a device that fails when more than `limit` jobs come at once."""
+
+    limit = 2
+    message = "CUDA failed with error out of memory"
+    sizes: list[int]
+
+    def _pass(self, jobs: Sequence[Job]) -> list[Hypothesis]:
+        self.sizes.append(len(jobs))
+        if len(jobs) > self.limit:
+            raise RuntimeError(self.message)
+        return super()._pass(jobs)
+
+
+def test_out_of_memory_halves_the_batch() -> None:
+    """Every job is answered, in order."""
+    engine = FaultyEngine(SPEC)
+    engine.sizes = []
+    answers = engine.transcribe([clip_job("en_00.wav", session=i) for i in range(7)])
+    assert [(answer.session, answer.text) for answer in answers] == [(i, "I am cold.") for i in range(7)]
+    assert engine.sizes == [7, 4, 2, 2, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [(0, "CUDA failed with error out of memory"), (1, "CUDA failed with error unspecified launch failure")],
+)
+def test_a_broken_device_ends_the_process(limit: int, message: str) -> None:
+    """No memory for a single job, or any other error of CUDA: the worker starts a new process and asks again."""
+    engine = FaultyEngine(SPEC)
+    engine.sizes, engine.limit, engine.message = [], limit, message
+    with pytest.raises(RuntimeError, match="CUDA failed"):
+        engine.transcribe([clip_job("en_00.wav")] * 2)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 9])

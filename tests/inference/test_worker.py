@@ -14,10 +14,9 @@ import uvloop
 
 from gateway.config import InferenceSettings
 from gateway.events import Hypothesis, Kind
-from gateway.inference.protocol import EngineSpec
+from gateway.inference.protocol import EngineError, EngineSpec
 from gateway.inference.worker import (
     BatchDone,
-    EngineError,
     Worker,
     WorkerDied,
     WorkerEvent,
