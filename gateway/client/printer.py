@@ -85,7 +85,7 @@ class CaptionPrinter:
                 self.note(f"connected: {message.model} on {message.device}{demo}")
             case Notice():
                 self.note(f"{message.code}: {message.detail}")
-            case Error():
+            case Error(fatal=False):  # a fatal one is the reason with which the stream ends
                 self.note(f"{message.code}: {message.message}", style="red")
 
     def show_retry(self, retry: Retry) -> None:

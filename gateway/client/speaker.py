@@ -226,7 +226,9 @@ class _Speaker:
                 await self._receive(link)
                 sending.cancel()
         except* ConnectionClosed as closed:
-            why = str(closed.exceptions[0])
+            why = (
+                str(closed.exceptions[0]) if link.protocol.close_rcvd else "the link to the gateway was lost"
+            )
         except* TimeoutError:
             why = "the gateway does not answer any more"
         if why:

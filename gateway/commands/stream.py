@@ -127,15 +127,18 @@ def _printer(given: dict[str, Any]) -> Printer:
 
 
 def _said(summary: Summary) -> str:
-    captions = "1 caption" if summary.finals == 1 else f"{summary.finals} captions"
-    parts = [f"{clock(summary.seconds)} of audio, {captions}"]
+    parts = [f"{clock(summary.seconds)} of audio", _count(summary.finals, "caption")]
     if summary.reconnects:
-        parts.append(f"{summary.reconnects} reconnects")
+        parts.append(_count(summary.reconnects, "reconnect"))
     if summary.lost_samples:
         parts.append(f"{summary.lost_samples} samples lost while there was no gateway")
     if not summary.is_complete:
         parts.append("the gateway did not confirm the last of it")
     return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def on_signals(asked: asyncio.Event) -> list[int]:

@@ -12,7 +12,16 @@ from websockets.exceptions import ConnectionClosed
 from gateway.connection import messages as m
 from gateway.connection.protocols.native import decode_client, encode_server
 
-STARTED = m.Started("s", 0, m.Limits(1 << 20, 100, 1000, 60.0, 28_000), "demo", "cpu", ("en",), True)
+LIMITS = m.Limits(
+    max_message_bytes=1 << 20,
+    max_hotwords=100,
+    max_prompt_chars=1000,
+    idle_timeout_s=60.0,
+    max_utterance_ms=28_000,
+)
+STARTED = m.Started(
+    session="s", resume_from=0, limits=LIMITS, model="demo", device="cpu", languages=("en",), demo=True
+)
 
 
 @dataclass

@@ -10,10 +10,9 @@ from gateway.client import bedside as b
 from gateway.client.bedside import Bedside, GiveUp, Options, Retry, backoff_s, earliest_s, is_final_status
 from gateway.client.ring import Chunk
 from gateway.connection import messages as m
+from tests.client.scripted import STARTED
 
 RATE = 16_000
-LIMITS = m.Limits(1 << 20, 100, 1000, 60.0, 28_000)
-STARTED = m.Started("s", 0, LIMITS, "demo", "cpu", ("en",), True)
 SECOND = Chunk(b"x", RATE)
 
 

@@ -19,6 +19,7 @@ TALK = [
     m.Final(2, 2, 63.0, 64.0, "", "en", 0.2, suppressed="phrase"),
     m.Notice("slow", "partials come later"),
     m.Error("bad_opus", "packet dropped", fatal=False),
+    m.Error("bad_bed", "no such bed", fatal=True),
     m.Stopped(10, 2),
 ]
 
@@ -54,6 +55,7 @@ def test_the_rest_is_said_beside_the_captions() -> None:
     assert "connected: demo on cpu (demo model" in notes
     for text in ("slow: partials come later", "bad_opus: packet dropped", "1012 restart; trying again"):
         assert text in notes
+    assert "bad_bed" not in notes  # the command says it, as the reason why it ends
 
 
 def test_quiet_says_captions_only() -> None:
@@ -73,7 +75,7 @@ def test_json_is_one_message_a_line() -> None:
         printer.show_retry(Retry(0.5, "cut"))
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["type"] for line in lines] == [
-        "started", "partial", "final", "final", "notice", "error", "stopped", "final", "reconnecting",
+        "started", "partial", "final", "final", "notice", "error", "error", "stopped", "final", "reconnecting",
     ]  # fmt: skip
     assert lines[-2]["text"] == "很冷 " * 100
     assert lines[-1] == {"type": "reconnecting", "delay_s": 0.5, "reason": "cut"}
