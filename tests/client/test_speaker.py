@@ -106,7 +106,7 @@ async def test_nobody_there_is_tried_for_a_while_then_given_up() -> None:
         url = gateway.url
     retries: list[Retry] = []
     with pytest.raises(StreamError, match="cannot connect to ws://") as caught:
-        await speaker.stream(url, source(), Options(first_retry_s=0.2), lambda message: None, retries.append)
+        await speaker.stream(url, source(), Options(first_retry_s=0.6), lambda message: None, retries.append)
     assert not caught.value.refused
     assert retries
 
