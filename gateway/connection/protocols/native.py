@@ -82,9 +82,10 @@ def encode_server(message: ServerMessage) -> str:
 
 def _decode(decoder: "msgspec.json.Decoder[T]", text: str, types: tuple[str, ...]) -> T:
     try:
-        return decoder.decode(text)
-    except msgspec.ValidationError as error:
-        _refuse(text, types, str(error))
+        try:
+            return decoder.decode(text)
+        except msgspec.ValidationError as error:
+            _refuse(text, types, str(error))
     except msgspec.DecodeError as error:
         raise ProtocolError("bad_json", str(error)) from None
     except (RecursionError, UnicodeError, ValueError) as error:
@@ -92,7 +93,7 @@ def _decode(decoder: "msgspec.json.Decoder[T]", text: str, types: tuple[str, ...
 
 
 def _refuse(text: str, types: tuple[str, ...], why: str) -> NoReturn:
-    """The JSON is well formed but no message of ours: say what is wrong with it."""
+    """No message of ours, as far as it was read: say what is wrong. DecodeError: no JSON at all."""
     known = ", ".join(types)
     try:
         given = _type_decoder.decode(text).type
