@@ -103,7 +103,7 @@ def name_of(call: ast.Call) -> str:
 
 
 def literal(call: ast.Call, position: int = 0) -> str | None:
-    """The string that is its argument; an f-string's known beginning."""
+    """The string that it is given there, if it is one."""
     node = call.args[position] if len(call.args) > position else None
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
