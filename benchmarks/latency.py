@@ -95,7 +95,7 @@ def _recordings(chunk_ms: int, quick: bool) -> list[Recording]:
     return streams
 
 
-def waits_figures(waits: Waits, p50_s: float, p95_s: float, first_s: float) -> list[Figure]:
+def waits_figures(waits: Waits, p50_s: float | None, p95_s: float, first_s: float | None) -> list[Figure]:
     """The waits of people, beside their goals."""
     counted = f"{len(waits.final)} of {waits.sentences} sentences end in a final of their own"
     return [

@@ -13,7 +13,9 @@ from itertools import pairwise
 TOLERANCE_S = 0.3
 """A final belongs to a sentence when their ends (or beginnings) are not further apart."""
 LOST_FROM = 0.75
-"""A sentence is lost when at least this share of it is nowhere in the finals of its time."""
+"""A sentence is lost when at least this share of it is nowhere in the finals of its time ..."""
+SHORT_BY = 0.5
+"""... and these are too short by at least this share of it: what was misheard is as long as what was said."""
 DOUBLED_TO = 0.4
 """A sentence is doubled when it is found a second time with no more errors than this."""
 _UNIT = re.compile(r"[a-z0-9]+(?:'[a-z]+)*|[\u3400-\u9fff]")
@@ -100,23 +102,27 @@ class Census:
     """Of each sentence against the place where it was found: no errors of what is between sentences."""
 
 
-def census(sentences: Iterable[Span], finals: Sequence[Span]) -> Census:
+def census(sentences: Sequence[Span], finals: Sequence[Span]) -> Census:
     """Look for each sentence in the finals of its time."""
     lost, doubled, total = [], [], Errors()
     for sentence in sentences:
-        near = [
-            f
-            for f in finals
-            if f.start <= sentence.end + TOLERANCE_S and f.end >= sentence.start - TOLERANCE_S
-        ]
-        wanted, text = units(sentence.text), units(" ".join(f.text for f in near))
+        near = [final for final in finals if _meet(final, sentence, TOLERANCE_S)]
+        wanted, text = units(sentence.text), units(" ".join(final.text for final in near))
         start, end, edits = find(wanted, text)
         total += Errors(edits, len(wanted))
-        if edits >= LOST_FROM * len(wanted):
+        together = [other for other in sentences if any(_meet(final, other, 0) for final in near)] or [
+            sentence
+        ]
+        missing = sum(len(units(other.text)) for other in together) - len(text)
+        if edits >= LOST_FROM * len(wanted) and missing >= SHORT_BY * len(wanted):
             lost.append(sentence.text)
         elif min(find(wanted, rest)[2] for rest in (text[:start], text[end:])) <= DOUBLED_TO * len(wanted):
             doubled.append(sentence.text)
     return Census(tuple(lost), tuple(doubled), total)
+
+
+def _meet(a: Span, b: Span, margin_s: float) -> bool:
+    return a.start <= b.end + margin_s and a.end >= b.start - margin_s
 
 
 def pair(wanted: Sequence[float], found: Sequence[float]) -> list[tuple[int, int]]:

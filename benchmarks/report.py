@@ -55,7 +55,13 @@ def show(console: Console, results: Mapping[str, Sequence[Figure]]) -> None:
             measured = f"{_number(figure.value)} {figure.unit}".strip()
             table.add_row(f"{section}: {figure.name}", measured, goal, verdict, figure.note)
     console.print(table)
+    verdicts = [f.verdict for figures in results.values() for f in figures if f.verdict and not f.invalidates]
+    console.print(f"{verdicts.count('PASS')} of {len(verdicts)} goals met")
+    if any(f.verdict == "INVALID" for figures in results.values() for f in figures):
+        console.print(
+            "The measuring itself was disturbed: repeat the run on a quiet machine.", style="bold yellow"
+        )
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if value == int(value or 0) or abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"

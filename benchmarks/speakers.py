@@ -30,7 +30,7 @@ def measure(quick: bool) -> list[Figure]:
         waits.add(take)
     return [
         *_complete(takes),
-        *waits_figures(waits, float("inf"), HANGOVER_S + 0.6, float("inf")),
+        *waits_figures(waits, None, HANGOVER_S + 0.6, None),
         *_partials(takes),
         *engine,
         Figure("gateway: processor time per stream-second", 1000 * cost.gateway_s / seconds, "ms"),
