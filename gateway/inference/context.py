@@ -20,6 +20,8 @@ LONG_MARGIN = 256
 """The same for a model that only knows 30 s windows."""
 LONG_FLOOR = 500
 """Such a model falls into repetition below about 5 s."""
+EVERY_CONTEXT = tuple(size - SHORT_MARGIN for size in BUCKETS)
+"""Lengths of audio that between them get every context that there is, under any rule."""
 
 
 def bucket(frames: int) -> int:

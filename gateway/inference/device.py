@@ -23,6 +23,10 @@ CUBLAS_HELP = (
     "libcublas.so.12 is missing or cannot be loaded: `pip install care-voice[cuda]`, or put the directory of "
     "an installed CUDA 12 into LD_LIBRARY_PATH before the start, or use --device cpu."
 )
+MEMORY_HELP = (
+    "The GPU has too little free memory for this model: end what else uses it (`nvidia-smi` lists it), or "
+    "take a smaller --model, or use --device cpu."
+)
 
 
 def load_model(spec: EngineSpec) -> Any:
@@ -99,13 +103,18 @@ def is_device_fault(error: Exception) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, RuntimeError) and "out of memory" in str(error)
+    """Of CUDA itself, or of cuBLAS for its workspace."""
+    return isinstance(error, RuntimeError) and any(
+        name in str(error) for name in ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    )
 
 
 def explain(error: Exception, model_dir: str) -> EngineError:
     """The EngineError that a failure to load or warm up amounts to."""
     if "libcublas" in str(error):
         return EngineError("cublas_missing", CUBLAS_HELP)
+    if is_device_fault(error) and is_out_of_memory(error):
+        return EngineError("cuda_unavailable", f"{MEMORY_HELP} ({error})")
     if is_device_fault(error):
         return EngineError("cuda_unavailable", f"The GPU cannot be used: {error}")
     return EngineError("load_failed", f"{model_dir} cannot be loaded: {error}")

@@ -14,11 +14,11 @@ from typing import Any
 
 import ctranslate2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gateway.events import Hypothesis, Job, Kind, LogMel, ModelInfo, Word
 from gateway.inference.align import Spoken, word_times
-from gateway.inference.context import BUCKETS, FULL_FRAMES, ContextRule
+from gateway.inference.context import EVERY_CONTEXT, FULL_FRAMES, ContextRule
 from gateway.inference.decode import Answer, Question, ask, stack
 from gateway.inference.device import explain, is_device_fault, is_out_of_memory, load_model
 from gateway.inference.protocol import DECODE_FAILED, EngineSpec
@@ -35,15 +35,18 @@ def load(spec: EngineSpec) -> "WhisperEngine":
     return WhisperEngine(spec)
 
 
-def pad_with_silence(features: LogMel, frames: int) -> LogMel:
-    """Features lengthened with the log-mel of digital silence.
+def pad_with_silence(items: Sequence[LogMel], frames: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """(items, mel bands, frames): features lengthened with the log-mel of digital silence.
 
     Normalised features are (max(x, top - 8) + 4) / 4 of x = log10(power), at least -10: silence lies on that
     floor, 2 below the loudest value and never below -1.5.
     """
-    silence = max(float(features.max()) - 2.0, -1.5)
-    padding = ((0, 0), (0, frames - features.shape[-1]))
-    return np.pad(features.astype(np.float32, copy=False), padding, constant_values=silence)
+    padded = np.empty((len(items), items[0].shape[0], frames), dtype)
+    for row, features in zip(padded, items, strict=True):
+        audible = features.shape[1]
+        row[:, :audible] = features
+        row[:, audible:] = max(float(features.max()) - 2.0, -1.5)
+    return padded
 
 
 class WhisperEngine:
@@ -72,10 +75,10 @@ class WhisperEngine:
 
     def warm_up(self) -> None:
         """Run every bucket once on a GPU (kernels are loaded or compiled), a short pass on a CPU."""
-        lengths = BUCKETS if self.info.device == "cuda" else BUCKETS[:1]
+        lengths = EVERY_CONTEXT if self.info.device == "cuda" else EVERY_CONTEXT[:1]
         try:
             for frames in lengths:
-                silence = np.full((self.info.mel_bands, max(1, frames - 256)), -1.5, np.float32)
+                silence = np.full((self.info.mel_bands, frames), -1.5, np.float32)
                 self._pass([Job(0, 0, 0, kind, silence, 0.0) for kind in (Kind.PARTIAL, Kind.FINAL)])
         except (RuntimeError, ValueError) as error:
             raise explain(error, self.info.name) from error
@@ -137,14 +140,15 @@ class WhisperEngine:
             groups[(padded, 0 if self.info.device == "cuda" else i)].append(i)
         encoded: dict[int, Encoded] = {}
         for (padded, _), members in groups.items():
-            features = np.stack([pad_with_silence(jobs[i].features, padded) for i in members])
-            encoded.update(zip(members, self._encode_features(features), strict=True))
+            features = [jobs[i].features for i in members]
+            encoded.update(zip(members, self._encode_padded(features, padded), strict=True))
         return [encoded[i] for i in range(len(jobs))]
 
-    def _encode_features(self, features: NDArray[np.float32]) -> Encoded:
+    def _encode_padded(self, features: Sequence[LogMel], frames: int) -> Encoded:
         if self.info.device == "cpu":
-            return np.array(self._model.encode(ctranslate2.StorageView.from_array(features)))
-        half = ctranslate2.StorageView.from_array(features.astype(np.float16))
+            padded = pad_with_silence(features, frames)
+            return np.array(self._model.encode(ctranslate2.StorageView.from_array(padded)))
+        half = ctranslate2.StorageView.from_array(pad_with_silence(features, frames, np.float16))
         output = self._model.encode(half, to_cpu=True)
         if output.dtype == ctranslate2.DataType.bfloat16:  # numpy has no such type
             output = output.to(ctranslate2.DataType.float32)

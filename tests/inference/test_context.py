@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events import Kind
-from gateway.inference.context import BUCKETS, FULL_FRAMES, SHORT_MARGIN, ContextRule, bucket
+from gateway.inference.context import BUCKETS, EVERY_CONTEXT, FULL_FRAMES, SHORT_MARGIN, ContextRule, bucket
 
 RULES = st.builds(ContextRule, st.booleans(), st.sampled_from(["auto", "short", "full"]))
 FRAMES = st.integers(1, FULL_FRAMES)
@@ -51,3 +51,10 @@ def test_finals_follow_the_setting(frames: int, kind: Kind) -> None:
 def test_more_audio_never_gets_less_context(a: int, b: int, rule: ContextRule, kind: Kind) -> None:
     low, high = sorted((a, b))
     assert rule.padded_frames(low, kind) <= rule.padded_frames(high, kind)
+
+
+@given(RULES, FRAMES, st.sampled_from(Kind))
+def test_a_warm_up_meets_every_context(rule: ContextRule, frames: int, kind: Kind) -> None:
+    """No first speaker pays for the kernels of a length that nobody had before."""
+    warmed = {rule.padded_frames(length, kind) for length in EVERY_CONTEXT}
+    assert rule.padded_frames(frames, kind) in warmed

@@ -73,6 +73,7 @@ def test_auto_computes_in_int8_on_a_cpu() -> None:
     ("message", "code"),
     [
         ("Library libcublas.so.12 is not found or cannot be loaded", "cublas_missing"),
+        ("CUDA failed with error out of memory", "cuda_unavailable"),
         ("CUDA failed with error no kernel image is available", "cuda_unavailable"),
         ("Unsupported model binary version", "load_failed"),
     ],
@@ -88,6 +89,13 @@ def test_faults_of_the_device_are_told_from_faults_of_a_job() -> None:
     memory = RuntimeError("CUDA failed with error out of memory")
     assert is_out_of_memory(memory)
     assert is_device_fault(memory)
+    assert is_out_of_memory(RuntimeError("cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED"))
     assert is_device_fault(RuntimeError("cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED"))
     assert not is_device_fault(ValueError("Invalid input features shape"))
     assert not is_device_fault(ValueError("CUDA is only a word here"))
+
+
+def test_too_little_memory_says_what_to_do() -> None:
+    error = explain(RuntimeError("CUDA failed with error out of memory"), "models/x")
+    assert "nvidia-smi" in error.message
+    assert "smaller --model" in error.message

@@ -16,7 +16,7 @@ from gateway.inference.protocol import EngineSpec
 from tests.inference.clips import DEMO, EXTRACT, REFS, SHORT, audio, clip_job, edit_distance, features, units
 
 pytestmark = pytest.mark.slow
-SPEC = EngineSpec(str(DEMO), "demo", short_context=True, demo=True)
+SPEC = EngineSpec(str(DEMO), "demo", device="cpu", short_context=True, demo=True)
 
 
 @pytest.fixture(scope="module")
@@ -300,8 +300,8 @@ def test_padding_is_the_log_mel_of_silence() -> None:
     samples = audio("en_00.wav")
     longer = EXTRACT(np.concatenate([samples, np.zeros(16000, np.float32)]))
     mel = features("en_00.wav")
-    padded = pad_with_silence(mel, longer.shape[1])
+    padded = pad_with_silence([mel], longer.shape[1])[0]
     assert np.allclose(padded[:, mel.shape[1] :], longer[:, mel.shape[1] :], atol=1e-4)
     assert np.array_equal(padded[:, : mel.shape[1]], mel)
     silence = EXTRACT(np.zeros(16000, np.float32))
-    assert np.allclose(pad_with_silence(silence, 300), -1.5)
+    assert np.allclose(pad_with_silence([silence], 300), -1.5)

@@ -278,7 +278,9 @@ async def test_a_start_that_is_given_up_leaves_no_process() -> None:
 
 async def hear_and_kill() -> list[str]:
     """Three clips through the real engine, killed while it works."""
-    async with bench(EngineSpec(str(DEMO), "demo", short_context=True, demo=True), max_batch_size=1) as b:
+    async with bench(
+        EngineSpec(str(DEMO), "demo", device="cpu", short_context=True, demo=True), max_batch_size=1
+    ) as b:
         for session, clip in enumerate(("en_00.wav", "zh_12.wav", "en_10.wav")):
             b.worker.submit(clip_job(clip, session=session))
         await b.until(lambda: b.answers)
