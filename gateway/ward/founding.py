@@ -10,8 +10,9 @@ from pathlib import Path
 import structlog
 
 from gateway.ward.faults import Fault, fault_of
-from gateway.ward.ledger import EmptyFileError, Ledger, NewerFileError, read_start
+from gateway.ward.ledger import Ledger, NewerFileError
 from gateway.ward.lockfile import LockFile, LockHeldError
+from gateway.ward.reader import EmptyFileError, read_start
 
 log = structlog.get_logger()
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import structlog
 
-from gateway.ward import ledger
+from gateway.ward import reader
 from gateway.ward.backlog import Backlog, Item
 from gateway.ward.faults import fault_of
 from gateway.ward.founding import JournalError, Start, begin
@@ -190,7 +190,7 @@ class Journal:
         if self._writer is None or self._path is None:
             return []
         waiting = self._shown_but_unwritten(self._writer)
-        read = partial(ledger.read_captions, self._path, bed, after, since, until, limit)
+        read = partial(reader.read_captions, self._path, bed, after, since, until, limit)
         rows: list[CaptionRow] = await self._read(read, [])
         last = rows[-1].number if rows else after
         rows += [
@@ -207,7 +207,7 @@ class Journal:
         """What is kept of a session. Raises JournalError when the file cannot be read."""
         if self._path is None:
             return None
-        return await self._read(partial(ledger.read_session, self._path, name), None)
+        return await self._read(partial(reader.read_session, self._path, name), None)
 
     async def _read(self, read: Callable[[], Read], nothing: Read) -> Read:
         """In a thread. When the file is damaged the writer puts it aside, and the new one is read."""
@@ -219,7 +219,7 @@ class Journal:
                     raise
                 await self._command(Check(), CHECK_PATIENCE_S)
                 return await asyncio.to_thread(read)
-        except ledger.EmptyFileError:
+        except reader.EmptyFileError:
             return nothing
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"The journal cannot be read ({fault_of(error)}: {error}).") from error

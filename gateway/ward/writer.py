@@ -19,6 +19,7 @@ from gateway.ward.founding import put_aside
 from gateway.ward.ledger import Ledger
 from gateway.ward.lockfile import LockFile
 from gateway.ward.records import Check, Entry, ForgetSession, Purge
+from gateway.ward.schema import SLICES_KEPT
 
 GROUP_ENTRIES = 1000
 """In one transaction at most."""
@@ -197,8 +198,9 @@ class Writer:
 
     def _tidy(self, ledger: Ledger) -> None:
         """Delete a slice of what is too old; at the end empty the log, which must not keep deleted text."""
-        now = self._book.now()
-        if not ledger.expire(now - self._book.retention_s, now - SESSION_AGE_S):
+        now, retention_s = self._book.now(), self._book.retention_s
+        ledger.turn(now - retention_s / SLICES_KEPT)
+        if not ledger.expire(now - retention_s, now - SESSION_AGE_S):
             ledger.truncate_log()
             self._tidy_at = time.monotonic() + TIDY_INTERVAL_S
 
