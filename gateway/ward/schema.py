@@ -1,9 +1,9 @@
 """core: the tables of the journal's file.
 
-Captions lie in a ring of tables, one for each slice of the retention time, and are only ever appended; a slice is
-deleted whole. The reason is privacy: SQLite moves rows from page to page when single ones are deleted, and leaves
-copies of them behind that secure_delete does not see, so that words would outlive their deletion by hours. Pages
-of a table that is emptied are overwritten, all of them. The view `captions` is what readers see.
+Captions lie in a ring of tables, one for each slice of the retention time, and are only ever appended; a
+slice is deleted whole. The reason is privacy: SQLite moves rows from page to page when single ones are deleted,
+and leaves copies of them behind that secure_delete does not see, so that words would outlive their deletion by
+hours. Pages of a table that is emptied are overwritten, all of them. The view `captions` is what readers see.
 """
 
 from dataclasses import fields
@@ -54,7 +54,10 @@ SET_ABOUT = (
     "INSERT INTO about VALUES (1, ?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch, "
     "last_speaker = max(last_speaker, excluded.last_speaker)"
 )
-RAISE_NUMBER = "INSERT INTO beds VALUES (?, ?) ON CONFLICT DO UPDATE SET last_number = max(last_number, excluded.last_number)"
+RAISE_NUMBER = (
+    "INSERT INTO beds VALUES (?, ?) ON CONFLICT DO UPDATE "
+    "SET last_number = max(last_number, excluded.last_number)"
+)
 
 
 def caption(values: tuple[object, ...]) -> CaptionRow:
