@@ -10,6 +10,8 @@ from pathlib import Path
 from gateway.ward.records import CaptionRow, SessionRow
 from gateway.ward.schema import SELECT_CAPTIONS, SELECT_SESSION, caption
 
+FILE_NAME = "captions.sqlite3"
+"""In the data directory."""
 TIMEOUT_S = 5.0
 
 

@@ -1,9 +1,10 @@
 """core: the tables of the journal's file.
 
 Captions lie in a ring of tables, one for each slice of the retention time, and are only ever appended; a
-slice is deleted whole. The reason is privacy: SQLite moves rows from page to page when single ones are deleted,
-and leaves copies of them behind that secure_delete does not see, so that words would outlive their deletion by
-hours. Pages of a table that is emptied are overwritten, all of them. The view `captions` is what readers see.
+slice is deleted whole. The reason is privacy: SQLite moves rows from page to page when single ones are
+deleted, and leaves copies of them behind that secure_delete does not see, so that words would outlive their
+deletion by hours. Pages of a table that is emptied are overwritten, all of them. The view `captions` is what
+readers see.
 """
 
 from dataclasses import fields
