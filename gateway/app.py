@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import secrets
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,31 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from gateway.chronicle import Chronicle
 from gateway.config import Settings
 from gateway.connection import routes
-from gateway.connection.effects import Measure, Publish
-from gateway.connection.messages import Notice, Partial
+from gateway.connection.closing import CloseCode
+from gateway.connection.effects import Record
+from gateway.connection.messages import Final, Notice, Partial
+from gateway.connection.opening import Surroundings
 from gateway.connection.ports import Member
-from gateway.connection.session import Surroundings
 from gateway.connection.viewer import Viewers
 from gateway.detection.silero import SileroModel, load_silero
 from gateway.events import Hypothesis, Job, ModelInfo
-from gateway.inference.load import LoadGauge, LoadLevel
+from gateway.inference.load import LoadLevel
 from gateway.inference.protocol import EngineSpec
 from gateway.inference.worker import BatchDone, Worker, WorkerDied, WorkerEvent, WorkerReady
 from gateway.metrics import Metrics
+from gateway.overload import Overload
+from gateway.roster import Roster
 from gateway.transcript.captioner import Captioner
+from gateway.vitals import Vitals
 from gateway.ward.captions import BedPartial, Caption
 from gateway.ward.hub import Hub
+from gateway.ward.journal import JournalError
+from gateway.ward.records import SessionRow
 
 TICK_S = 0.25
-NOTICES = {
-    LoadLevel.NORMAL: Notice("recovered", "Captions come at their usual pace again."),
-    LoadLevel.STRETCHED: Notice("degraded_slower", "Many people speak: partial captions come less often."),
-    LoadLevel.NO_PARTIALS: Notice("degraded_finals_only", "Overloaded: only final captions for now."),
-    LoadLevel.REFUSING: Notice("degraded_refusing", "Overloaded: only finals, and no new speakers."),
-}
 log = structlog.get_logger()
 
 
@@ -46,38 +47,40 @@ class Gateway:
 
     def __init__(self, settings: Settings, spec: EngineSpec, static: Path) -> None:
         self.settings = settings
-        self.hub = Hub(settings.ward, epoch=secrets.token_hex(8))
+        self.hub = Hub(settings.ward)
         self.viewers = Viewers(self)
+        self._chronicle = Chronicle(self.hub, self.viewers, self._notify)
         self.metrics = Metrics()
-        self._speakers: dict[int, Member] = {}
+        self._roster = Roster()
         self._beds: dict[int, str] = {}
         self._worker = Worker(spec, settings.inference, self._deliver, self._report)
-        self._gauge = LoadGauge()
-        self._level = LoadLevel.NORMAL
-        self._stretch: float | None = 1.0
-        self._model: ModelInfo | None = None
+        self._overload = Overload()
         self._silero: SileroModel | None = None
-        self._draining = self._engine_died = False
-        self._started_at = time.monotonic()
+        self._engine_died = False
         self._runner = web.AppRunner(routes.build(self, self.viewers, static), access_log=None)
         self._ticker: asyncio.Task[None] | None = None
         self._dismissed = asyncio.Event()
-        self._watch_gauges()
+        self._vitals = Vitals(
+            self._roster, self.hub, self.viewers, self._chronicle, self._worker, self._overload
+        )
+        self._vitals.watch(self.metrics)
 
     # --- life ---
 
     async def listen(self) -> int:
-        """Open the port (answers, but is not ready). Returns it. Raises StartError."""
+        """Open the journal and the port (answers, but is not ready). Returns it. Raises StartError."""
+        try:
+            await self._chronicle.open(self.settings.journal)
+        except JournalError as error:
+            raise StartError(str(error)) from error
         host, port = self.settings.server.host, self.settings.server.port
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
-            raise StartError(
-                f"Cannot listen on {host}:{port}: {error.strerror or error}. Is another gateway running? "
-                "Choose another with --port, or stop the other one."
-            ) from error
+            await self._chronicle.journal.close()
+            raise StartError(f"Cannot listen on {host}:{port}: {_cause(error)}") from error
         return int(self._runner.addresses[0][1])
 
     async def warm_up(self) -> ModelInfo:
@@ -85,31 +88,32 @@ class Gateway:
         if self.settings.detection.silero:
             self._silero = await asyncio.to_thread(load_silero)
         Captioner(self.settings.transcript)  # loads the dictionaries that all sessions share
-        self._model = await self._worker.start()
-        self.viewers.demo = self._model.demo
+        self._vitals.model = await self._worker.start()
+        self.viewers.demo = self._vitals.model.demo
         self._ticker = asyncio.create_task(self._tick_forever())
-        return self._model
+        return self._vitals.model
 
     async def stop(self) -> None:
         """Drain: no new speakers, finals for the open utterances within the grace time, then the end."""
-        self._draining = True
-        for speaker in list(self._speakers.values()):
+        self._vitals.draining = True
+        for speaker in self._roster:
             speaker.notify(Notice("going_away", "The gateway stops; reconnect to the next one."))
             speaker.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_grace_s):
-                while self._speakers:
+                while self._roster:
                     self._dismissed.clear()
                     await self._dismissed.wait()
-        for speaker in list(self._speakers.values()):
-            speaker.cut()
+        for speaker in self._roster:
+            speaker.cut(CloseCode.GOING_AWAY, "the gateway stops")
         self.viewers.close()
         if self._ticker:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         await self._runner.cleanup()
         await self._worker.stop()
-        log.info("stopped", unfinished_sessions=len(self._speakers))
+        await self._chronicle.journal.close()
+        log.info("stopped", unfinished_sessions=len(self._roster))
 
     async def supervise(self, stop: asyncio.Event) -> None:
         """Return when asked to stop; raise when a part that must run has died."""
@@ -127,7 +131,7 @@ class Gateway:
         while True:
             now = time.monotonic()
             self._adapt(now)
-            for speaker in list(self._speakers.values()):
+            for speaker in self._roster:
                 speaker.tick()
             if now >= beat_at:
                 beat_at = now + self.settings.ward.heartbeat_s
@@ -135,41 +139,57 @@ class Gateway:
             await asyncio.sleep(TICK_S)
 
     def _adapt(self, now: float) -> None:
-        """The overload contract: slower partials, then none, then no new speakers; each step announced."""
-        level = self._gauge.observe(self._worker.strain(), now)
-        stretch = None if level >= LoadLevel.NO_PARTIALS else float(self._gauge.interval_factor)
-        if (level, stretch) == (self._level, self._stretch):
+        step = self._overload.observe(self._worker.strain(), now)
+        if step is None:
             return
-        log.warning("load changed", level=level.name.lower(), was=self._level.name.lower(), stretch=stretch)
-        self._level, self._stretch = level, stretch
-        for speaker in list(self._speakers.values()):
-            speaker.stretch_partials(stretch, NOTICES[level])
-        self.viewers.deliver(self.hub.degrade(level >= LoadLevel.NO_PARTIALS, time.time()))
+        log.warning("load changed", level=step.level.name.lower(), stretch=step.stretch)
+        for speaker in self._roster:
+            speaker.stretch_partials(step.stretch, step.notice)
+        self.viewers.deliver(self.hub.degrade(step.degraded, time.time()))
 
     # --- what connections ask (connection/ports.py) ---
 
     def refusal(self) -> str | None:
-        if self._draining:
+        if self._vitals.draining:
             return "draining: this gateway is stopping"
-        if self._model is None:
+        if self._vitals.model is None:
             return "starting: the model is loading"
-        if self._level is LoadLevel.REFUSING:
+        if self._overload.step.level is LoadLevel.REFUSING:
             return "overloaded: no new speakers for now"
-        if len(self._speakers) >= self.settings.server.max_sessions:
+        if len(self._roster) >= self.settings.server.max_sessions:
             return "full: the most speakers are connected"
         return None
 
     def surroundings(self) -> Surroundings:
-        assert self._model is not None  # no speaker is taken before
-        return Surroundings(self.settings, self._model, self._silero)
+        assert self._vitals.model is not None  # no speaker is taken before
+        return Surroundings(self.settings, self._vitals.model, self._silero)
+
+    def next_speaker(self) -> int:
+        return self._chronicle.journal.next_speaker()
+
+    def find(self, session: str) -> Member | None:
+        return self._roster.find(session)
+
+    def has_expired(self, session: str) -> bool:
+        return self._roster.has_expired(session)
+
+    async def past(self, session: str) -> SessionRow | None:
+        return await self._chronicle.journal.session(session)
+
+    async def missed(self, row: SessionRow, after: int) -> list[Final]:
+        return await self._chronicle.missed(row, after)
+
+    async def history(self, bed: str, numbers: range) -> list[Caption]:
+        found = await self._chronicle.captions(bed, after=numbers.start - 1, limit=len(numbers))
+        return [caption for caption in found if caption.number in numbers]
 
     def admit(self, member: Member) -> None:
-        self._speakers[member.session.number] = member
+        self._roster.admit(member)
         self.metrics.sessions_opened.inc()
 
     def dismiss(self, member: Member) -> None:
         number = member.session.number
-        if self._speakers.pop(number, None):
+        if self._roster.dismiss(member):
             self._worker.forget(number)
             self._dismissed.set()
             if bed := self._beds.pop(number, None):
@@ -185,55 +205,30 @@ class Gateway:
         self._beds[session] = bed
         self.viewers.deliver(self.hub.enter(bed, session, time.time()))
 
-    def publish(self, session: int, effect: Publish) -> None:
-        bed, at, said = effect.bed, time.time(), effect.caption
-        if isinstance(said, Partial):
-            partial = BedPartial(bed, at, session, said.utterance, said.revision, said.stable, said.tentative)
-            self.viewers.deliver(self.hub.publish_partial(partial))
-            return
-        caption = Caption(
-            bed, 0, at, session, said.utterance, said.start, said.end, said.text, said.language,
-            said.confidence, said.corrected, said.suppressed,
-        )  # fmt: skip
-        self.viewers.deliver(self.hub.publish(caption))
+    def presence(self, session: int, bed: str, connected: bool) -> None:
+        self.viewers.deliver(self.hub.presence(bed, session, connected, time.time()))
 
-    def measure(self, effect: Measure) -> None:
-        self.metrics.take(effect.name, effect.value, effect.label)
+    def publish(self, session: int, bed: str, partial: Partial) -> None:
+        said = (partial.utterance, partial.revision, partial.stable, partial.tentative)
+        self.viewers.deliver(self.hub.publish_partial(BedPartial(bed, time.time(), session, *said)))
+
+    def record(self, member: Member, record: Record) -> None:
+        self._chronicle.record(member, record)
+
+    def measure(self, name: str, value: float, label: str) -> None:
+        self.metrics.take(name, value, label)
 
     def exposition(self) -> bytes:
         return self.metrics.exposition()
 
     def health(self) -> dict[str, Any]:
-        finals, partials = self._worker.depth
-        model = self._model
-        return {
-            "status": self._status(),
-            "model": model.name if model else None,
-            "demo_model": model.demo if model else None,
-            "device": model.device if model else None,
-            "compute_type": model.compute_type if model else None,
-            "sessions": len(self._speakers),
-            "viewers": len(self.viewers),
-            "beds_online": self.hub.beds_online,
-            "queue_depth": {"finals": finals, "partials": partials},
-            "load": self._level.name.lower(),
-            "uptime_s": round(time.monotonic() - self._started_at, 1),
-        }
-
-    def _status(self) -> str:
-        if self._draining:
-            return "draining"
-        if self._model is None:
-            return "starting"
-        if not self._worker.ready:
-            return "engine_restarting"
-        return "ok" if self._level is LoadLevel.NORMAL else "degraded"
+        return self._vitals.health()
 
     # --- what the engine tells ---
 
     def _deliver(self, hypothesis: Hypothesis) -> None:
         self.metrics.queue_s.observe(hypothesis.queue_s)
-        if speaker := self._speakers.get(hypothesis.session):
+        if speaker := self._roster.get(hypothesis.session):
             speaker.deliver(hypothesis)
 
     def _report(self, event: WorkerEvent) -> None:
@@ -258,22 +253,14 @@ class Gateway:
                     self._notify(Notice("engine_ready", "The engine runs again."))
 
     def _notify(self, notice: Notice) -> None:
-        for speaker in list(self._speakers.values()):
+        for speaker in self._roster:
             speaker.notify(notice)
 
-    def _watch_gauges(self) -> None:
-        watch = self.metrics.watch
-        watch(
-            "dropped_partials_total",
-            "Partials not decoded, newer came.",
-            lambda: self._worker.dropped_partials,
-        )
-        watch("sessions_open", "Speakers connected now.", lambda: len(self._speakers))
-        watch("viewers_open", "Viewers connected now.", lambda: len(self.viewers))
-        watch("beds_online", "Beds with a speaker now.", lambda: self.hub.beds_online)
-        watch("load_level", "0 normal, 1 partials slower, 2 no partials, 3 refusing.", lambda: self._level)
-        depths = {
-            "final": lambda: float(self._worker.depth[0]),
-            "partial": lambda: float(self._worker.depth[1]),
-        }
-        self.metrics.watch_labelled("queue_depth", "Jobs waiting.", "kind", depths)
+
+def _cause(error: OSError) -> str:
+    """Why a port cannot be had, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there. Stop it, or choose another port with --port."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address. Give one of its own with --host."
+    return f"{error.strerror or error}."

@@ -39,6 +39,9 @@ class ServerSettings(Section):
         gt=0,
         description="A speaker that sends nothing for so long is closed 4408. Silence as audio is not idle.",
     )
+    resume_grace_s: float = Field(
+        60, ge=0, description="A speaker that lost its socket may continue its session for so long."
+    )
     max_ahead_s: float = Field(
         150, gt=0, description="Audio a client may be ahead of real time before it is closed 4429."
     )
@@ -46,6 +49,41 @@ class ServerSettings(Section):
     drain_grace_s: float = Field(
         10, ge=0, description="On SIGTERM: time for open utterances to get their finals."
     )
+
+
+class AccessSettings(Section):
+    """Who may speak and who may read. Lists are separated by commas."""
+
+    insecure: bool = Field(
+        False,
+        description="Listen beyond this machine although there are no keys: everybody may speak and read.",
+    )
+    token_ttl_s: int = Field(
+        43_200, ge=60, le=43_200, description="How long a login, or a token that names no time, lasts."
+    )
+    query_tokens: bool = Field(
+        False, description="Also take `?token=` in addresses, where proxies and histories keep it."
+    )
+    allowed_origins: str = Field(
+        "", description="Other sites whose pages may use this gateway, like `https://ward.example`."
+    )
+    allowed_hosts: str = Field(
+        "", description="Other names this gateway may be called by while it has no keys."
+    )
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+
+
+class TlsSettings(Section):
+    """HTTPS, without which browsers give no microphone beyond this machine."""
+
+    tls_cert: str = Field("", description="Certificate chain (PEM). Read again on SIGHUP.")
+    tls_key: str = Field("", description="Its private key (PEM).")
+    tls_self_signed: bool = Field(
+        False, description="Make a local CA and a certificate for this machine's names and addresses."
+    )
+    tls_names: str = Field("", description="More names and addresses for that certificate.")
 
 
 class ModelSettings(Section):
@@ -145,6 +183,22 @@ class WardSettings(Section):
     heartbeat_s: float = Field(2, gt=0, description="A viewer hears something at least so often.")
 
 
+class JournalSettings(Section):
+    """What is kept of what was said."""
+
+    data_dir: str = Field(
+        "",
+        description="For journal, keys and certificates. Empty: /app/data if there, else "
+        "~/.local/share/care-voice.",
+    )
+    retention_h: float = Field(
+        24, ge=0, description="Captions are deleted after so many hours. 0: kept in memory only, no file."
+    )
+    journal_synchronous: Literal["normal", "full"] = Field(
+        "normal", description="full: captions survive a power cut too, at some milliseconds each."
+    )
+
+
 class LogSettings(Section):
     """What the gateway says of itself. Never transcript text or audio."""
 
@@ -160,9 +214,12 @@ class Settings(Section):
     """All of it."""
 
     server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    tls: TlsSettings = TlsSettings()
     model: ModelSettings = ModelSettings()
     detection: DetectionSettings = DetectionSettings()
     inference: InferenceSettings = InferenceSettings()
     transcript: TranscriptSettings = TranscriptSettings()
     ward: WardSettings = WardSettings()
+    journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()

@@ -40,7 +40,10 @@ class RunningGateway:
     def start(cls, log_path: Path, *options: str, ready: bool = True) -> "RunningGateway":
         with log_path.open("w") as log:
             process = subprocess.Popen(
-                command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *options),
+                command(
+                    "serve", "--model", "demo", "--port", "0", "--log-format", "json",
+                    "--data-dir", str(log_path.parent / "data"), *options,
+                ),
                 stderr=log, stdout=log, text=True, cwd=REPO, env=environment(),
             )  # fmt: skip
         gateway = cls(process, log_path)

@@ -1,7 +1,10 @@
 """core: from the engine's hypotheses to captions: which are shown, in which order, with which times."""
 
-from gateway.connection.arrivals import Arrivals
-from gateway.connection.effects import Effect, Measure, Publish, Send
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from gateway.connection.effects import Effect, Lost, Measure, Publish, Send, Since
+from gateway.connection.hearing import Hearing
 from gateway.connection.messages import Final, Flushed, Notice, Partial, Start, TimedWord
 from gateway.connection.utterances import Utterance, Utterances
 from gateway.events import SAMPLE_RATE, Hypothesis, Snapshot, UtteranceEnded
@@ -13,17 +16,29 @@ DECODE_FAILED = Notice(
 )
 
 
-class Answers:
-    """The answering half of a session: utterances waiting for finals, and flushes waiting for those."""
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Something whose turn has come, and what is to be said with it."""
 
-    def __init__(self, start: Start, captioner: Captioner, arrivals: Arrivals) -> None:
+    caption: Final | Lost | Flushed
+    then: list[Effect]
+    finals: int
+    """Finals so far, this one included."""
+    undecided_samples: int | None
+    """Where the audio begins that still waits for its final when this one is given."""
+
+
+class Answers:
+    """The answering half of a session: utterances waiting for finals, and what waits behind those."""
+
+    def __init__(self, start: Start, captioner: Captioner, hearing: Hearing, finals: int = 0) -> None:
         self._start = start
         self._captioner = captioner
-        self._arrivals = arrivals
+        self._hearing = hearing
         self._utterances = Utterances()
-        self._flushes: list[tuple[int, str | int]] = []
-        """(the last utterance it waits for, its id)"""
-        self.finals = 0
+        self._behind: list[tuple[int, Flushed | Lost]] = []
+        """(the last utterance it waits for, what waits)"""
+        self.finals = finals
 
     def __repr__(self) -> str:
         return f"finals={self.finals} {self._utterances!r}"
@@ -38,6 +53,11 @@ class Answers:
         return bool(self._utterances)
 
     @property
+    def newest(self) -> int:
+        """Number of the newest utterance without a final; 0 when there is none."""
+        return self._utterances.newest
+
+    @property
     def undecided_samples(self) -> int | None:
         """Where the audio begins that still waits for its final."""
         return self._utterances.undecided_samples
@@ -50,11 +70,11 @@ class Answers:
         """Its utterance is over: the answer to `final_revision` will be the final."""
         self._utterances.end(ended)
 
-    def flush(self, name: str | int) -> None:
-        """Answer `flushed` when everything before this moment is final."""
-        self._flushes.append((self._utterances.newest, name))
+    def put_behind(self, thing: Flushed | Lost) -> None:
+        """Its turn comes when everything before this moment is final."""
+        self._behind.append((self._utterances.newest, thing))
 
-    def receive(self, hypothesis: Hypothesis, now: float) -> list[Effect]:
+    def receive(self, hypothesis: Hypothesis) -> list[Effect]:
         """A partial, or an eager final whose utterance may yet go on, is shown as text that may change."""
         utterance = self._utterances.answer(hypothesis)
         if utterance is None or utterance.ended or hypothesis.failure or not self._start.partials:
@@ -63,62 +83,64 @@ class Answers:
         shown = self._captioner.partial(hypothesis, snapshot.speech_samples / SAMPLE_RATE)
         if shown is None:
             return []
-        message = partial(shown, snapshot)
-        return [
-            Send(message),
-            *self._publish(message),
-            *self._late("partial_latency_s", snapshot.end_samples, now),
-        ]
+        message = partial(shown, snapshot, self._hearing)
+        published = [Publish(self._start.bed, message)] if self._start.bed else []
+        return [Send(message), *published, *self._late("partial_latency_s", snapshot.end_samples)]
 
-    def settle(self, now: float) -> list[Effect]:
-        """Finals whose turn has come, and the flushes that waited for them."""
-        effects: list[Effect] = []
-        for utterance in self._utterances.take_settled():
+    def settle(self) -> list[Settlement]:
+        """Finals whose turn has come, and what waited behind them, in order."""
+        settled: list[Settlement] = []
+        ready = self._utterances.take_settled()
+        for utterance, following in zip_longest(ready, ready[1:]):
+            settled += self._take_behind(utterance.number, utterance.first_samples)
             self.finals += 1
-            effects += self._give(utterance, now)
-        while self._flushes and (not self._utterances or self._flushes[0][0] < self._utterances.oldest):
-            effects.append(Send(Flushed(self._flushes.pop(0)[1])))
-        return effects
+            rest = following.first_samples if following else self.undecided_samples
+            settled.append(self._give(utterance, rest))
+        return settled + self._take_behind(self._utterances.oldest or None, self.undecided_samples)
 
-    def _give(self, utterance: Utterance, now: float) -> list[Effect]:
+    def _take_behind(self, oldest: int | None, undecided_samples: int | None) -> list[Settlement]:
+        """What waits for no utterance from the oldest on."""
+        taken = []
+        while self._behind and (oldest is None or self._behind[0][0] < oldest):
+            thing = self._behind.pop(0)[1]
+            then: list[Effect] = [Send(thing)] if isinstance(thing, Flushed) else []
+            taken.append(Settlement(thing, then, self.finals, undecided_samples))
+        return taken
+
+    def _give(self, utterance: Utterance, undecided_samples: int | None) -> Settlement:
         hypothesis, ended = utterance.answer, utterance.ended
         assert hypothesis is not None  # take_settled promises both
         assert ended is not None
         snapshot = utterance.snapshots[hypothesis.revision]
         settled = self._captioner.final(hypothesis, snapshot.speech_samples / SAMPLE_RATE)
         self._captioner.forget(utterance.number)
-        message = final(self.finals, settled, ended, snapshot)
-        late = self._late("ttfs_s", ended.end_samples, now)
+        message = final(self.finals, settled, ended, snapshot, self._hearing)
         failed = [Send(DECODE_FAILED)] if hypothesis.failure else []
-        return [*failed, Send(message), *self._publish(message), *late, *measures(settled, hypothesis)]
+        late = self._late("ttfs_s", ended.end_samples)
+        then = [*failed, Send(message), *late, *measures(settled, hypothesis)]
+        return Settlement(message, then, self.finals, undecided_samples)
 
-    def _publish(self, caption: Final | Partial) -> list[Effect]:
-        return [Publish(self._start.bed, caption)] if self._start.bed else []
-
-    def _late(self, name: str, position_samples: int, now: float) -> list[Effect]:
-        arrived = self._arrivals.at(position_samples)
-        return [] if arrived is None else [Measure(name, now - arrived)]
-
-
-def seconds(samples: int) -> float:
-    """A 16 kHz position as seconds of the stream, to the millisecond."""
-    return round(samples / SAMPLE_RATE, 3)
+    def _late(self, name: str, position_samples: int) -> list[Effect]:
+        arrived = self._hearing.arrived_at(position_samples)
+        return [] if arrived is None else [Since(name, arrived)]
 
 
-def partial(shown: Shown, snapshot: Snapshot) -> Partial:
+def partial(shown: Shown, snapshot: Snapshot, hearing: Hearing) -> Partial:
     return Partial(
         utterance=shown.utterance,
         revision=shown.revision,
-        start=seconds(snapshot.start_samples),
-        end=seconds(snapshot.end_samples),
+        start=hearing.seconds(snapshot.start_samples),
+        end=hearing.seconds(snapshot.end_samples),
         stable=shown.stable,
         tentative=shown.tentative,
     )
 
 
-def final(number: int, settled: Settled, ended: UtteranceEnded, snapshot: Snapshot) -> Final:
+def final(
+    number: int, settled: Settled, ended: UtteranceEnded, snapshot: Snapshot, hearing: Hearing
+) -> Final:
     """The authoritative caption of an utterance; word times counted from the stream's start."""
-    start_s = snapshot.start_samples / SAMPLE_RATE
+    start_s = hearing.seconds(snapshot.start_samples)
     words = tuple(
         TimedWord(w.text, round(start_s + w.start_s, 3), round(start_s + w.end_s, 3), round(w.probability, 3))
         for w in settled.words
@@ -126,8 +148,8 @@ def final(number: int, settled: Settled, ended: UtteranceEnded, snapshot: Snapsh
     return Final(
         number=number,
         utterance=settled.utterance,
-        start=seconds(ended.start_samples),
-        end=seconds(ended.end_samples),
+        start=hearing.seconds(ended.start_samples),
+        end=hearing.seconds(ended.end_samples),
         text=settled.text,
         language=settled.language,
         confidence=round(settled.confidence, 3),

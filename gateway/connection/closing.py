@@ -12,6 +12,11 @@ class CloseCode(IntEnum):
     INTERNAL = 1011
     OVERLOADED = 1013
     """Try again later. Also: a reader too slow for its captions, which may reconnect with `after`."""
+    UNAUTHORIZED = 4401
+    """The credentials are missing, wrong or have ended."""
+    FORBIDDEN = 4403
     IDLE = 4408
+    SUPERSEDED = 4409
+    """Another socket continues this session; do not reconnect."""
     CANNOT_RESUME = 4410
     TOO_FAST = 4429

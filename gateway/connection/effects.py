@@ -36,20 +36,60 @@ class Enter:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """To everybody who watches the bed."""
+class Presence:
+    """The bed's device is there, or has lost its connection and may come back."""
 
     bed: str
-    caption: Final | Partial
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """To everybody who watches the bed, now."""
+
+    bed: str
+    partial: Partial
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Audio that the speaker had to drop: shown as a gap, never hidden."""
+
+    utterance: int
+    """The last one before it."""
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """To the journal, in one transaction; then to everybody who watches the bed. The session is told when
+    it is written (`Session.written`), one call for each Record, in their order."""
+
+    bed: str
+    caption: Final | Lost | None
+    """None: only progress."""
+    committed: int
+    """The client's samples before which all is final, silence or gap with this record."""
+    finals: int
+    """Finals so far, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure for the metrics: ttfs_s, partial_latency_s, audio_s, suppressed, corrected_words, words."""
+    """A figure for the metrics: audio_s, suppressed, corrected_words, stable_words, error."""
 
     name: str
     value: float
     label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A latency for the metrics: from `started_at` until this effect is performed: ttfs_s, partial_latency_s."""
+
+    name: str
+    started_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +100,5 @@ class Close:
     reason: str
 
 
-Effect = Send | Submit | Withdraw | Enter | Publish | Measure | Close
+Told = Send | Publish | Record | Measure | Since | Close
+Effect = Told | Submit | Withdraw | Enter | Presence

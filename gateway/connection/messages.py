@@ -13,8 +13,12 @@ from gateway.events import AudioFormat
 
 
 class Resume(Struct, frozen=True):
+    """Continue a session that lost its socket."""
+
     session: str
     token: str
+    after: int = 0
+    """The last final that the client has seen; those after it are sent again."""
 
 
 class Start(Struct, frozen=True, tag="start"):
@@ -77,7 +81,10 @@ class Limits(Struct, frozen=True):
 
 class Started(Struct, frozen=True, tag="started"):
     session: str
+    token: str
+    """Secret: whoever has it may continue this session."""
     resume_from: int
+    """Position from which audio is wanted: 0 for a new session."""
     limits: Limits
     model: str
     device: str

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from gateway.config import DetectionSettings, Settings, TranscriptSettings
 from gateway.connection.closing import CloseCode
-from gateway.connection.messages import Limits, Start
-from gateway.events import ModelInfo
+from gateway.connection.messages import Limits, Start, Started
+from gateway.detection.silero import SileroModel
+from gateway.events import SAMPLE_RATE, Job, ModelInfo, Snapshot
 
 SCRIPTS: tuple[str, ...] = get_args(TranscriptSettings.model_fields["script"].annotation)
 TASKS = ("transcribe", "translate")
@@ -31,6 +32,15 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every session of a gateway has in common."""
+
+    settings: Settings
+    model: ModelInfo
+    silero: SileroModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """A start that can be served."""
 
@@ -38,27 +48,39 @@ class Opening:
     detection: DetectionSettings
     hotwords: str
 
+    def job(self, session: int, snapshot: Snapshot, language: str | None) -> Job:
+        """What the engine is asked; `language` None: detect it."""
+        return Job(
+            session=session,
+            utterance=snapshot.utterance,
+            revision=snapshot.revision,
+            kind=snapshot.kind,
+            features=snapshot.features,
+            speech_s=snapshot.speech_samples / SAMPLE_RATE,
+            language=language,
+            task=self.start.task,
+            prompt=self.start.prompt,
+            hotwords=self.hotwords,
+            words=self.start.words,
+        )
 
-def limits(settings: Settings) -> Limits:
-    """What `started` tells the client of its limits."""
-    return Limits(
-        max_message_bytes=settings.server.max_message_bytes,
-        max_hotwords=settings.server.max_hotwords,
-        max_prompt_chars=settings.server.max_prompt_chars,
-        idle_timeout_s=settings.server.idle_timeout_s,
-        max_utterance_ms=settings.detection.max_utterance_ms,
+
+def started(session: str, token: str, resume_from: int, around: Surroundings) -> Started:
+    """The answer to a start that is served."""
+    server, model = around.settings.server, around.model
+    limits = Limits(
+        max_message_bytes=server.max_message_bytes,
+        max_hotwords=server.max_hotwords,
+        max_prompt_chars=server.max_prompt_chars,
+        idle_timeout_s=server.idle_timeout_s,
+        max_utterance_ms=around.settings.detection.max_utterance_ms,
     )
+    device, languages = model.device, model.languages
+    return Started(session, token, resume_from, limits, model.name, device, languages, model.demo)
 
 
 def open_stream(start: Start, settings: Settings, model: ModelInfo) -> Opening:
     """Check a start against the gateway's settings and model. Raises Refused."""
-    if start.resume is not None:
-        raise Refused(
-            "cannot_resume",
-            "This gateway does not keep sessions: send `start` without `resume` and replay the audio "
-            "that was not committed.",
-            CloseCode.CANNOT_RESUME,
-        )
     check_bed(start.bed)
     _check_choice("language", start.language, model.languages)
     _check_choice("script", start.script, SCRIPTS)

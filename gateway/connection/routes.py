@@ -1,6 +1,5 @@
 """shell: HTTP: the pages, health, readiness, metrics, and the doors to the WebSockets."""
 
-import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -42,10 +41,9 @@ async def secure(request: web.Request, handler: Handler) -> web.StreamResponse:
 def build(ports: Ports, viewers: Viewers, static: Path) -> web.Application:
     """All routes of the gateway."""
     app = web.Application(middlewares=[secure], client_max_size=1 << 16)
-    numbers = itertools.count(1)
 
     async def stream(request: web.Request) -> web.StreamResponse:
-        return await websocket.stream(request, ports, next(numbers))
+        return await websocket.stream(request, ports, principal="")
 
     async def captions(request: web.Request) -> web.StreamResponse:
         return await viewer.captions(request, ports, viewers)

@@ -1,55 +1,39 @@
 """core: one speaker's life as a state machine: a message or a hypothesis in, effects out.
 
-Order of what is sent: finals in the order of the utterances, numbered 1, 2, 3 ...; `flushed` after every
-final before it; `stopped` last. `committed` never passes audio whose final was not sent. Time (`now`) is
-monotonic seconds; positions are 16 kHz samples until they are sent.
+It outlives its sockets: `detach` when one is lost, `attach` when the client comes back in time. Order of
+what is said: finals in the order of the utterances, numbered 1, 2, 3 ..., each when the journal has it;
+`flushed` after every final before it; `stopped` last. `committed` never passes audio whose final is not on
+disk. Time (`now`) is monotonic seconds.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 
-from gateway.config import Settings
-from gateway.connection.answering import Answers, seconds
-from gateway.connection.arrivals import Arrivals
+from gateway import events
+from gateway.connection import messages as m
+from gateway.connection.answering import Answers, Settlement
 from gateway.connection.closing import CloseCode
-from gateway.connection.effects import Close, Effect, Enter, Measure, Send, Submit, Withdraw
-from gateway.connection.messages import (
-    Ack,
-    Audio,
-    ClientMessage,
-    Error,
-    Final,
-    Flush,
-    Gap,
-    Notice,
-    Ping,
-    Pong,
-    Speech,
-    Start,
-    Started,
-    Stop,
-    Stopped,
+from gateway.connection.effects import (
+    Close,
+    Effect,
+    Enter,
+    Lost,
+    Measure,
+    Presence,
+    Record,
+    Send,
+    Submit,
+    Withdraw,
 )
-from gateway.connection.opening import Opening, Refused, limits, open_stream
+from gateway.connection.hearing import Hearing
+from gateway.connection.ledger import Ledger
+from gateway.connection.opening import Opening, Refused, Surroundings, open_stream, started
+from gateway.connection.patience import Patience, Verdict
+from gateway.connection.resuming import Identity, Past
 from gateway.detection.audio import AudioError
-from gateway.detection.listener import Listener
-from gateway.detection.silero import SileroModel
-from gateway.events import (
-    SAMPLE_RATE,
-    EagerVoided,
-    Heard,
-    Hypothesis,
-    Job,
-    Kind,
-    ModelInfo,
-    Snapshot,
-    SpeechStarted,
-    UtteranceEnded,
-)
 from gateway.transcript.captioner import Captioner
 
 ACK_INTERVAL_S = 1.0
+MAX_GAP_S = 24 * 3600
 MAX_ERRORS = 10
 """Mistakes in a row that a client may make before it is closed."""
 
@@ -62,233 +46,255 @@ class State(Enum):
     CLOSED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every session of a gateway has in common."""
-
-    settings: Settings
-    model: ModelInfo
-    silero: SileroModel | None = None
-
-
 class Session:
     """A speaker's side of the conversation, from connect to the last final."""
 
-    def __init__(self, number: int, name: str, surroundings: Surroundings, now: float) -> None:
-        """`number` identifies it to the engine, `name` to its client."""
+    def __init__(self, number: int, identity: Identity, around: Surroundings, now: float) -> None:
+        """`number` identifies it to the engine and the viewers, `identity` to its client."""
         self.number = number
-        self.name = name
+        self.identity = identity
         self.state = State.NEW
-        self._around = surroundings
-        self._opened_at = self._heard_at = self._acked_at = now
-        self._arrivals = Arrivals()
-        self._committed = self._errors = 0
+        self._around = around
+        self._patience = Patience(around.settings.server, now)
+        self._acked_at = now
+        self._errors = 0
         self._partial_stretch: float | None = 1.0
+        self._close_code = CloseCode.DONE
 
     def __repr__(self) -> str:
         answers = f" {self._answers!r}" if self.state is not State.NEW else ""
         return f"<Session {self.number} {self.state.name}{answers}>"
 
     @property
-    def bed(self) -> str | None:
-        return self._opening.start.bed if self.state is not State.NEW else None
+    def audio(self) -> events.AudioFormat:
+        """Of the client's stream, once it has started."""
+        return self._opening.start.audio
 
     # --- in ---
 
-    def receive(self, message: ClientMessage, now: float) -> list[Effect]:
-        """A message from the speaker."""
-        self._heard_at = now
+    def receive(self, message: m.ClientMessage, now: float, past: Past | None = None) -> list[Effect]:
+        """A message from the speaker. `past`: its start goes on where another gateway process stopped."""
+        self._patience.hear(now)
         try:
-            effects = self._dispatch(message, now)
+            effects = self._dispatch(message, now, past)
         except AudioError as error:
             return self._mistake(error.code, str(error), fatal=error.code != "bad_opus")
         except Refused as refused:
-            return self._fail(refused.code, refused.message, refused.close_code)
-        if isinstance(message, Audio):
+            return self.fail(refused)
+        if isinstance(message, m.Audio):
             self._errors = 0
         return effects
 
     def receive_mistake(self, code: str, message: str, now: float) -> list[Effect]:
         """The codec could not read what the speaker sent."""
-        self._heard_at = now
+        self._patience.hear(now)
         return self._mistake(code, message, fatal=self.state is State.NEW)
 
-    def receive_hypothesis(self, hypothesis: Hypothesis, now: float) -> list[Effect]:
+    def receive_hypothesis(self, hypothesis: events.Hypothesis, now: float) -> list[Effect]:
         """An answer of the engine; ignored when it is stale."""
         if self.state not in {State.LISTENING, State.STOPPING}:
             return []
-        return self._answers.receive(hypothesis, now) + self._settle(now)
+        return self._answers.receive(hypothesis) + self._settle(now)
 
-    def refuse(self, job: Job) -> list[Effect]:
+    def written(self, durable: bool, now: float) -> list[Effect]:
+        """The oldest Record is on disk; or the disk fails, and captions flow without being committed."""
+        self._acked_at = now
+        return self._ledger.written(durable, self._hearing.received) + self._close_when_done()
+
+    def refuse(self, job: events.Job) -> list[Effect]:
         """The engine's queue is full. A partial is worthless by then; a final is never dropped in silence."""
-        if job.kind is Kind.PARTIAL:
+        if job.kind is events.Kind.PARTIAL:
             return []
-        return self._fail(
-            "overloaded",
-            "The gateway cannot take more speech: reconnect in a while and replay what was not committed.",
-            CloseCode.OVERLOADED,
-        )
+        why = "The gateway cannot take more speech: reconnect in a while and replay what was not committed."
+        return self.fail(Refused("overloaded", why, CloseCode.OVERLOADED))
 
-    def stretch_partials(self, factor: float | None, notice: Notice) -> list[Effect]:
+    def stretch_partials(self, factor: float | None, notice: m.Notice) -> list[Effect]:
         """The gateway's load changed: partials come `factor` times as far apart (None: not at all)."""
         self._partial_stretch = factor
         if self.state is not State.LISTENING or not self._opening.start.partials:
             return []
-        self._listener.stretch_partials(factor)
+        self._hearing.stretch_partials(factor)
         return [Send(notice)]
 
-    def notify(self, notice: Notice) -> list[Effect]:
+    def notify(self, notice: m.Notice) -> list[Effect]:
         """Tell the speaker something about the gateway."""
         return [Send(notice)] if self.state in {State.LISTENING, State.STOPPING} else []
 
+    # --- sockets come and go ---
+
+    def detach(self, now: float) -> list[Effect]:
+        """The socket is lost: wait for the client to come back."""
+        if self.state is not State.LISTENING:
+            return self.finish(now)
+        self._patience.detach(now)
+        bed = self._opening.start.bed
+        return [Presence(bed, connected=False)] if bed else []
+
+    def attach(self, after: int, now: float) -> list[Effect]:
+        """The client is back on a new socket, and saw final number `after` last."""
+        self._patience.attach(now)
+        missed = [Send(final) for final in self._ledger.said_after(after)]
+        bed = self._opening.start.bed
+        back: list[Effect] = [Presence(bed, connected=True)] if bed else []
+        return [self._started(), *missed, *back, *self._acknowledge(now)]
+
     def deadline(self) -> float | None:
         """When `handle_timeout` wants to be called."""
-        server = self._around.settings.server
-        if self.state is State.NEW:
-            return self._opened_at + server.start_timeout_s
-        return self._heard_at + server.idle_timeout_s if self.state is State.LISTENING else None
+        return self._patience.deadline() if self.state in {State.NEW, State.LISTENING} else None
 
     def handle_timeout(self, now: float) -> list[Effect]:
-        deadline = self.deadline()
-        if deadline is None or now < deadline:
+        if self.state not in {State.NEW, State.LISTENING}:
             return []
-        if self.state is State.NEW:
-            return self._fail("no_start", "Send `start` first.", CloseCode.IDLE)
-        return self._fail(
-            "idle", "Nothing was sent for too long; silence must be sent as audio.", CloseCode.IDLE
-        )
+        match self._patience.verdict(now):
+            case Verdict.NO_START:
+                return self.fail(Refused("no_start", "Send `start` first.", CloseCode.IDLE))
+            case Verdict.IDLE:
+                why = "Nothing was sent for too long; silence must be sent as audio."
+                return self.fail(Refused("idle", why, CloseCode.IDLE))
+            case Verdict.FLUSH:
+                return self._hear(self._hearing.flush(), now)
+            case Verdict.EXPIRED:
+                return self.finish(now)
+            case None:
+                return []
 
-    def finish(self, now: float, close_code: int = CloseCode.DONE) -> list[Effect]:
-        """No more audio will come (stop, hang-up or drain): the open utterance gets its final."""
+    def finish(self, now: float, close_code: CloseCode = CloseCode.DONE) -> list[Effect]:
+        """No more audio will come (stop, grace over or drain): the open utterance gets its final."""
         if self.state is State.NEW:
             self.state = State.CLOSED
             return [Close(close_code, "done")]
         if self.state is not State.LISTENING:
             return []
         self._close_code = close_code
-        effects = self._hear(self._listener.flush(), now)
+        effects = self._hear(self._hearing.flush(), now)
         self.state = State.STOPPING
         return effects + self._settle(now)
 
     # --- messages ---
 
-    def _dispatch(self, message: ClientMessage, now: float) -> list[Effect]:
-        if isinstance(message, Ping):
-            return [Send(Pong(message.id))]
-        if isinstance(message, Start):
-            return self._start(message)
+    def _start(self, start: m.Start, past: Past | None) -> list[Effect]:
+        if self.state is not State.NEW:
+            return self._mistake("already_started", "This stream has started; a second `start` is ignored.")
+        around = self._around
+        past = past or Past(committed=0, finals=0)
+        self._opening: Opening = open_stream(start, around.settings, around.model)
+        detection = self._opening.detection
+        self._hearing = Hearing(start.audio, detection, around.model.mel_bands, around.silero, past.committed)
+        self._hearing.stretch_partials(self._partial_stretch if start.partials else None)
+        captioner = Captioner(around.settings.transcript, start.script, start.language)
+        self._answers = Answers(start, captioner, self._hearing, past.finals)
+        self._ledger = Ledger(journalled=start.bed is not None, committed=past.committed)
+        self.state = State.LISTENING
+        self._patience.start()
+        missed = [Send(final) for final in past.missed]
+        return [self._started(), *missed, *([Enter(start.bed)] if start.bed else [])]
+
+    def _dispatch(self, message: m.ClientMessage, now: float, past: Past | None) -> list[Effect]:
+        if isinstance(message, m.Ping):
+            return [Send(m.Pong(message.id))]
+        if isinstance(message, m.Start):
+            return self._start(message, past)
         if self.state is State.NEW:
             raise Refused("not_started", "Send `start` before audio or anything else.")
         if self.state is not State.LISTENING:
             return []
         match message:
-            case Audio(payload=payload):
-                return self._listen(lambda listener: listener.receive(payload), now)
-            case Gap(samples=samples):
-                if samples <= 0:
-                    raise Refused("bad_gap", "`samples` of a gap must be above 0.")
-                return self._listen(lambda listener: listener.skip(samples), now)
-            case Flush(id=flush):
-                effects = self._hear(self._listener.flush(), now)
-                self._answers.flush(flush)
+            case m.Audio(payload=payload):
+                return self._listen(payload, now)
+            case m.Gap(samples=samples):
+                return self._skip(samples, now)
+            case m.Flush(id=name):
+                effects = self._hear(self._hearing.flush(), now)
+                self._answers.put_behind(m.Flushed(name))
                 return effects + self._settle(now)
-            case Stop():
+            case m.Stop():
                 return self.finish(now)
 
-    def _start(self, start: Start) -> list[Effect]:
-        if self.state is not State.NEW:
-            return self._mistake("already_started", "This stream has started; a second `start` is ignored.")
-        around = self._around
-        self._opening: Opening = open_stream(start, around.settings, around.model)
-        self._listener = Listener(start.audio, self._opening.detection, around.model.mel_bands, around.silero)
-        self._listener.stretch_partials(self._partial_stretch if start.partials else None)
-        captioner = Captioner(around.settings.transcript, start.script, start.language)
-        self._answers = Answers(start, captioner, self._arrivals)
-        self.state = State.LISTENING
-        model = around.model
-        started = Started(
-            self.name, 0, limits(around.settings), model.name, model.device, model.languages, model.demo
-        )
-        return [Send(started), *([Enter(start.bed)] if start.bed else [])]
-
-    def _listen(self, take: Callable[[Listener], list[Heard]], now: float) -> list[Effect]:
-        before = self._listener.received
-        heard = take(self._listener)
-        received = self._listener.received
-        rate = self._opening.start.audio.sample_rate
-        self._arrivals.push(received * SAMPLE_RATE // rate, now)
-        effects: list[Effect] = [Measure("audio_s", (received - before) / rate), *self._hear(heard, now)]
-        if received / rate - (now - self._opened_at) > self._around.settings.server.max_ahead_s:
-            why = "Audio comes faster than real time: send it as it is spoken."
-            return effects + self._fail("too_fast", why, CloseCode.TOO_FAST)
-        if now - self._acked_at >= ACK_INTERVAL_S:
-            effects.append(self._ack(now))
-        return effects
+    def _started(self) -> Send:
+        name, token = self.identity.name, self.identity.token
+        return Send(started(name, token, self._hearing.received, self._around))
 
     # --- speech ---
 
-    def _hear(self, heard: list[Heard], now: float) -> list[Effect]:
+    def _listen(self, payload: bytes, now: float) -> list[Effect]:
+        before_s = self._hearing.heard_s
+        heard = self._hearing.receive(payload, now)
+        audio = Measure("audio_s", self._hearing.heard_s - before_s)
+        effects: list[Effect] = [audio, *self._hear(heard, now)]
+        if self._hearing.ahead_s(now) > self._around.settings.server.max_ahead_s:
+            why = "Audio comes faster than real time: send it as it is spoken."
+            return effects + self.fail(Refused("too_fast", why, CloseCode.TOO_FAST))
+        if now - self._acked_at >= ACK_INTERVAL_S:
+            effects += self._acknowledge(now)
+        return effects
+
+    def _skip(self, samples: int, now: float) -> list[Effect]:
+        if not 0 < samples <= MAX_GAP_S * self.audio.sample_rate:
+            raise Refused("bad_gap", f"`samples` of a gap must be above 0, and at most {MAX_GAP_S} seconds.")
+        effects = self._hear(self._hearing.flush(), now)
+        start_s = self._hearing.position_s
+        effects += self._hear(self._hearing.skip(samples, now), now)
+        seconds = round(samples / self.audio.sample_rate, 3)
+        self._answers.put_behind(Lost(self._answers.newest, start_s, seconds))
+        return effects + self._settle(now)
+
+    def _hear(self, heard: list[events.Heard], now: float) -> list[Effect]:
         effects: list[Effect] = []
         for item in heard:
             match item:
-                case SpeechStarted(at_samples=at):
-                    effects.append(Send(Speech("started", seconds(at))))
-                case Snapshot():
+                case events.SpeechStarted(at_samples=at):
+                    effects.append(Send(m.Speech("started", self._hearing.seconds(at))))
+                case events.Snapshot():
                     self._answers.ask(item)
-                    effects.append(Submit(self._job(item)))
-                case EagerVoided(utterance=utterance, revision=revision):
+                    effects.append(Submit(self._opening.job(self.number, item, self._answers.language)))
+                case events.EagerVoided(utterance=utterance, revision=revision):
                     effects.append(Withdraw(utterance, revision))
-                case UtteranceEnded(end_samples=end):
+                case events.UtteranceEnded(end_samples=end):
                     self._answers.end(item)
-                    effects.append(Send(Speech("stopped", seconds(end))))
+                    effects.append(Send(m.Speech("stopped", self._hearing.seconds(end))))
         return effects + self._settle(now) if heard else effects
 
-    def _job(self, snapshot: Snapshot) -> Job:
-        start = self._opening.start
-        return Job(
-            session=self.number,
-            utterance=snapshot.utterance,
-            revision=snapshot.revision,
-            kind=snapshot.kind,
-            features=snapshot.features,
-            speech_s=snapshot.speech_samples / SAMPLE_RATE,
-            language=self._answers.language,
-            task=start.task,
-            prompt=start.prompt,
-            hotwords=self._opening.hotwords,
-            words=start.words,
-        )
+    # --- what is due ---
 
     def _settle(self, now: float) -> list[Effect]:
-        """Give every final that is due, and what waited for it."""
-        effects = self._answers.settle(now)
-        if any(isinstance(effect, Send) and isinstance(effect.message, Final) for effect in effects):
-            effects.append(self._ack(now))
-        if self.state is State.STOPPING and not self._answers.waiting:
-            self.state = State.CLOSED
-            stopped = Stopped(self._listener.received, self._answers.finals)
-            effects += [Send(stopped), Close(self._close_code, "done")]
-        return effects
+        """Record every final and gap whose turn has come, and say what waited for them."""
+        effects: list[Effect] = []
+        for settlement in self._answers.settle():
+            effects += self._record(settlement)
+        if effects and not self._opening.start.bed:
+            effects += self._acknowledge(now)
+        return effects + self._close_when_done()
 
-    # --- small ---
+    def _record(self, settlement: Settlement) -> list[Effect]:
+        caption = settlement.caption
+        if isinstance(caption, m.Flushed):
+            return self._ledger.after_records(settlement.then[0])
+        number = caption.number if isinstance(caption, m.Final) else settlement.finals
+        committed = self._hearing.committable(settlement.undecided_samples)
+        record = Record(self._opening.start.bed or "", caption, committed, number)
+        return self._ledger.record(record, settlement.then)
 
-    def _ack(self, now: float) -> Effect:
+    def _acknowledge(self, now: float) -> list[Effect]:
         self._acked_at = now
-        undecided = self._answers.undecided_samples
-        decided = self._listener.decided_samples
-        decided = decided if undecided is None else min(decided, undecided)
-        received = self._listener.received
-        self._committed = max(self._committed, min(received, self._listener.client_samples(decided)))
-        return Send(Ack(received, self._committed))
+        committed = self._hearing.committable(self._answers.undecided_samples)
+        record = Record(self._opening.start.bed or "", None, committed, self._answers.finals)
+        return self._ledger.progress(record, self._hearing.received)
+
+    def _close_when_done(self) -> list[Effect]:
+        if self.state is not State.STOPPING or self._answers.waiting or self._ledger:
+            return []
+        self.state = State.CLOSED
+        stopped = m.Stopped(self._hearing.received, self._answers.finals)
+        return [Send(stopped), Close(self._close_code, "done")]
 
     def _mistake(self, code: str, message: str, *, fatal: bool = False) -> list[Effect]:
         self._errors += 1
         if fatal or self._errors > MAX_ERRORS:
-            return self._fail(code, message, CloseCode.BAD_MESSAGE)
-        return [Send(Error(code, message, fatal=False))]
+            return self.fail(Refused(code, message))
+        return [Send(m.Error(code, message, fatal=False))]
 
-    def _fail(self, code: str, message: str, close_code: int) -> list[Effect]:
+    def fail(self, refused: Refused) -> list[Effect]:
         """End this session, and only this one; what was spoken still gets its final for the viewers."""
-        now = self._heard_at
-        error = Send(Error(code, message, fatal=True))
-        return [error, Measure("error", 1, code), Close(close_code, code), *self.finish(now)]
+        error = Send(m.Error(refused.code, refused.message, fatal=True))
+        close = Close(refused.close_code, refused.code)
+        return [error, Measure("error", 1, refused.code), close, *self.finish(self._patience.heard_at)]

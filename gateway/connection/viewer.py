@@ -14,7 +14,16 @@ from gateway.connection.outbox import Outbox
 from gateway.connection.ports import Ports
 from gateway.connection.websocket import SUBPROTOCOL
 from gateway.connection.writing import Writer
-from gateway.ward.captions import BedPartial, Heartbeat, ViewerError, ViewerMessage, Watch
+from gateway.ward import cursor as cursors
+from gateway.ward.captions import (
+    BedPartial,
+    BedSnapshot,
+    Caption,
+    Heartbeat,
+    ViewerError,
+    ViewerMessage,
+    Watch,
+)
 from gateway.ward.hub import EVERY_BED, Delivery
 
 MAX_WATCH_BYTES = 65_536
@@ -25,7 +34,7 @@ encoder = msgspec.json.Encoder()
 class Inbox(Protocol):
     """Where a viewer's messages go."""
 
-    def put(self, kind: str, text: str, number: str, partial_of: tuple[str, int] | None) -> None: ...
+    def put(self, message: ViewerMessage, text: str) -> None: ...
     def close(self, code: int, reason: str) -> None: ...
 
 
@@ -50,15 +59,29 @@ class Viewers:
         self._inboxes.pop(viewer, None)
         self._ports.hub.forget(viewer)
 
-    def watch(self, viewer: int, watch: Watch) -> None:
-        """Raises Refused when the beds cannot be watched."""
-        most = self._ports.settings.ward.max_beds_per_viewer
+    async def watch(self, viewer: int, watch: Watch) -> None:
+        """Snapshots of the beds, then all that happens there. Raises Refused when they cannot be watched."""
+        most, hub = self._ports.settings.ward.max_beds_per_viewer, self._ports.hub
         if not 1 <= len(watch.beds) <= most:
             raise Refused("bad_beds", f'`beds` must name 1 to {most} beds, or be ["*"] for all.')
         for bed in watch.beds:
             if bed != EVERY_BED:
                 check_bed(bed)
-        self.deliver(self._ports.hub.watch(viewer, watch.beds, watch.after, time.time()))
+        known = watch.epoch is None or watch.epoch == hub.epoch
+        # Numbers of another epoch mean nothing: after -1 comes all, and "not recovered".
+        after = watch.after if known else dict.fromkeys(watch.after, -1)
+        history = {bed: await self._history(bed, number) for bed, number in after.items() if number >= 0}
+        self.deliver(hub.watch(viewer, watch.beds, after, history, time.time()))
+
+    async def _history(self, bed: str, after: int) -> list[Caption]:
+        """What the hub has not kept; asked again while captions go on leaving the hub meanwhile."""
+        found: list[Caption] = []
+        while missing := self._ports.hub.missing(bed, found[-1].number if found else after):
+            more = await self._ports.history(bed, missing)
+            if not more:
+                break
+            found += more
+        return found
 
     def deliver(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -74,12 +97,13 @@ class Viewers:
 
     def _send(self, viewers: tuple[int, ...], message: ViewerMessage) -> None:
         text = encoder.encode(message).decode()
-        kind = str(message.__struct_config__.tag)
-        number = str(getattr(message, "number", ""))
-        partial_of = (message.bed, message.speaker) if isinstance(message, BedPartial) else None
         for viewer in viewers:
             if inbox := self._inboxes.get(viewer):
-                inbox.put(kind, text, number, partial_of)
+                inbox.put(message, text)
+
+
+def _partial_of(message: ViewerMessage) -> tuple[str, int] | None:
+    return (message.bed, message.speaker) if isinstance(message, BedPartial) else None
 
 
 class SocketInbox:
@@ -89,20 +113,29 @@ class SocketInbox:
         self._writer = writer
         self.close = writer.close
 
-    def put(self, kind: str, text: str, number: str, partial_of: tuple[str, int] | None) -> None:
-        self._writer.put(text, partial_of)
+    def put(self, message: ViewerMessage, text: str) -> None:
+        self._writer.put(text, _partial_of(message))
 
 
 class EventInbox:
     """A viewer's stream of server-sent events."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, numbers: dict[str, int]) -> None:
         self._outbox = Outbox(limit)
+        self._numbers = numbers
+        self._epoch = ""
         self._wake = asyncio.Event()
         self._closed = False
 
-    def put(self, kind: str, text: str, number: str, partial_of: tuple[str, int] | None) -> None:
-        self._outbox.put(f"event: {kind}\ndata: {text}\n\n", partial_of)
+    def put(self, message: ViewerMessage, text: str) -> None:
+        """Captions and snapshots carry the cursor that a browser gives back when it reconnects."""
+        if isinstance(message, BedSnapshot):
+            self._epoch = message.epoch
+        newest = message.captions[-1:] if isinstance(message, BedSnapshot) else [message]
+        self._numbers |= {c.bed: c.number for c in newest if isinstance(c, Caption)}
+        cursor = f"id: {cursors.encode(self._epoch, self._numbers)}\n" if not _partial_of(message) else ""
+        kind = message.__struct_config__.tag
+        self._outbox.put(f"{cursor}event: {kind}\ndata: {text}\n\n", _partial_of(message))
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -142,16 +175,16 @@ async def captions(request: web.Request, ports: Ports, viewers: Viewers) -> web.
             tasks.create_task(writer.run())
             async for message in socket:
                 if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                    _read(message.data, viewer, viewers, writer)
+                    await _read(message.data, viewer, viewers, writer)
             writer.close(CloseCode.DONE, "")
     finally:
         viewers.leave(viewer)
     return socket
 
 
-def _read(data: str | bytes, viewer: int, viewers: Viewers, writer: Writer) -> None:
+async def _read(data: str | bytes, viewer: int, viewers: Viewers, writer: Writer) -> None:
     try:
-        viewers.watch(viewer, msgspec.json.decode(data, type=Watch))
+        await viewers.watch(viewer, msgspec.json.decode(data, type=Watch))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         _refuse(writer, "bad_message", 'Send {"type": "watch", "beds": ["3A"]}.')
     except Refused as refused:
@@ -167,10 +200,12 @@ async def events(request: web.Request, ports: Ports, viewers: Viewers) -> web.St
     """GET /v1/captions/events?beds=a,b: the same captions as server-sent events."""
     if refusal := full(ports, viewers):
         return refusal
-    inbox = EventInbox(ports.settings.ward.max_viewer_backlog)
+    epoch, after = cursors.decode(request.headers.get("Last-Event-ID", ""))
+    beds = [bed for bed in request.query.get("beds", "").split(",") if bed]
+    inbox = EventInbox(ports.settings.ward.max_viewer_backlog, dict(after))
     viewer = viewers.join(inbox)
     try:
-        viewers.watch(viewer, Watch([b for b in request.query.get("beds", "").split(",") if b]))
+        await viewers.watch(viewer, Watch(beds, after, epoch or None))
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         )

@@ -1,111 +1,95 @@
-"""shell: one speaker's socket. Reads messages, performs the session's effects, writes what it says."""
+"""shell: one speaker's socket: reads its messages, and finds the session that it begins or continues."""
 
 import asyncio
-import secrets
-import time
 
 import structlog
 from aiohttp import WSMsgType, web
+from msgspec import structs
 
 from gateway.connection.closing import CloseCode
-from gateway.connection.effects import Close, Effect, Enter, Measure, Publish, Send, Submit, Withdraw
-from gateway.connection.messages import Audio, Notice, Partial, ServerMessage
-from gateway.connection.ports import Ports
+from gateway.connection.messages import Audio, Start
+from gateway.connection.opening import Refused
+from gateway.connection.ports import Member, Ports
 from gateway.connection.protocols import native
-from gateway.connection.session import Session, State
+from gateway.connection.resuming import Identity, Past, cannot_resume, check_resume, token_hash
+from gateway.connection.session import State
+from gateway.connection.speaker import Speaker
 from gateway.connection.writing import Writer
-from gateway.events import Hypothesis
 
 SUBPROTOCOL = "care-voice.v1"
 MAX_WAITING_MESSAGES = 1000
 """Messages that wait for a speaker that does not read; partials are dropped before, finals never."""
+CLEAN = {1000, 1001}
+"""The client closed on purpose: it will not come back for this session."""
 log = structlog.get_logger()
 
 
-class Speaker:
-    """A session and its socket; outlives the socket until the last final is given."""
+class Connection:
+    """One socket. Its speaker is new, or had other sockets before."""
 
-    def __init__(self, number: int, ports: Ports, writer: Writer) -> None:
-        self.session = Session(number, secrets.token_hex(16), ports.surroundings(), time.monotonic())
-        self._ports = ports
+    def __init__(self, writer: Writer, ports: Ports, principal: str) -> None:
         self._writer = writer
-        ports.admit(self)
+        self._ports = ports
+        self._principal = principal
+        self._speaker: Member = Speaker(ports, writer, principal)
 
-    # --- what the gateway tells it ---
-
-    def deliver(self, hypothesis: Hypothesis) -> None:
-        self.perform(self.session.receive_hypothesis(hypothesis, time.monotonic()))
-
-    def tick(self) -> None:
-        self.perform(self.session.handle_timeout(time.monotonic()))
-
-    def stretch_partials(self, factor: float | None, notice: Notice) -> None:
-        self.perform(self.session.stretch_partials(factor, notice))
-
-    def notify(self, notice: Notice) -> None:
-        self.perform(self.session.notify(notice))
-
-    def drain(self) -> None:
-        """The gateway stops: give the open utterance its final, then close."""
-        self.perform(self.session.finish(time.monotonic(), CloseCode.GOING_AWAY))
-
-    def cut(self) -> None:
-        """The grace time is over."""
-        self._writer.close(CloseCode.GOING_AWAY, "the gateway stops")
-
-    # --- what its socket tells it ---
+    @property
+    def number(self) -> int:
+        return self._speaker.session.number
 
     async def read(self, socket: web.WebSocketResponse) -> None:
-        """Until the peer closes or vanishes."""
+        """Until the peer closes or vanishes, or another socket takes the session over."""
         async for message in socket:
+            if not self._speaker.speaks_through(self._writer):
+                break
             if message.type is WSMsgType.BINARY:
-                self.perform(self.session.receive(Audio(message.data), time.monotonic()))
+                self._speaker.receive(Audio(message.data))
             elif message.type is WSMsgType.TEXT:
-                self._read_text(message.data)
-        self.perform(self.session.finish(time.monotonic()))
-        self._writer.close(CloseCode.DONE, "")
+                await self._read_text(message.data)
+        self.lose(clean=socket.close_code in CLEAN)
 
-    def _read_text(self, text: str) -> None:
-        now = time.monotonic()
+    def lose(self, clean: bool) -> None:
+        """The socket is no more."""
+        self._speaker.lose(self._writer, clean)
+
+    async def _read_text(self, text: str) -> None:
         try:
             message = native.decode_client(text)
         except native.ProtocolError as error:
-            self.perform(self.session.receive_mistake(error.code, error.message, now))
+            self._speaker.receive_mistake(error.code, error.message)
+            return
+        if isinstance(message, Start) and message.resume and self._speaker.session.state is State.NEW:
+            try:
+                await self._resume(message)
+            except Refused as refused:
+                self._speaker.fail(refused)
         else:
-            self.perform(self.session.receive(message, now))
+            self._speaker.receive(message)
 
-    # --- effects ---
-
-    def perform(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            self._perform_one(effect)
-        if self.session.state is State.CLOSED:
-            self._ports.dismiss(self)
-
-    def _perform_one(self, effect: Effect) -> None:
-        number = self.session.number
-        match effect:
-            case Send(message):
-                self._send(message)
-            case Submit(job):
-                if not self._ports.submit(job):
-                    self.perform(self.session.refuse(job))
-            case Withdraw(utterance, revision):
-                self._ports.withdraw(number, utterance, revision)
-            case Enter(bed):
-                self._ports.enter(number, bed)
-            case Publish():
-                self._ports.publish(number, effect)
-            case Measure():
-                self._ports.measure(effect)
-            case Close(code, reason):
-                self._writer.close(code, reason)
-
-    def _send(self, message: ServerMessage) -> None:
-        self._writer.put(native.encode_server(message), "partial" if isinstance(message, Partial) else None)
+    async def _resume(self, start: Start) -> None:
+        """Continue a session of this process, or one that the journal knows. Raises Refused."""
+        resume = start.resume
+        assert resume is not None
+        row = None if self._ports.find(resume.session) else await self._ports.past(resume.session)
+        if known := self._ports.find(resume.session):
+            identity = known.session.identity
+            check_resume(resume, self._principal, token_hash(identity.token), identity.principal)
+            self._speaker.give_way()
+            self._speaker = known
+            known.attach(self._writer, resume.after)
+        elif row:
+            check_resume(resume, self._principal, row.token_hash, row.principal)
+            if (start.audio.sample_rate, start.audio.channels) != (row.sample_rate, row.channels):
+                raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
+            missed = await self._ports.missed(row, resume.after)
+            identity = Identity(row.name, resume.token, self._principal)
+            past = Past(row.committed, row.finals, tuple(missed))
+            self._speaker.restore(identity, structs.replace(start, bed=row.bed), past)
+        else:
+            raise cannot_resume(expired=self._ports.has_expired(resume.session))
 
 
-async def stream(request: web.Request, ports: Ports, number: int) -> web.StreamResponse:
+async def stream(request: web.Request, ports: Ports, principal: str) -> web.StreamResponse:
     """GET /v1/stream: a speaker's WebSocket, from upgrade to close."""
     if reason := ports.refusal():
         return web.json_response({"error": reason}, status=503, headers={"Retry-After": "5"})
@@ -114,14 +98,15 @@ async def stream(request: web.Request, ports: Ports, number: int) -> web.StreamR
         protocols=(SUBPROTOCOL,), compress=False, max_msg_size=server.max_message_bytes, timeout=5
     )
     writer = Writer(socket, request, MAX_WAITING_MESSAGES, server.send_timeout_s)
-    speaker = Speaker(number, ports, writer)
-    log.info("speaker connected", session=number)
+    connection = Connection(writer, ports, principal)
+    log.info("speaker connected", session=connection.number)
     try:
         await socket.prepare(request)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
-            await speaker.read(socket)
+            await connection.read(socket)
+            writer.close(CloseCode.DONE, "")
     finally:
-        speaker.perform(speaker.session.finish(time.monotonic()))
-        log.info("speaker disconnected", session=number, code=socket.close_code)
+        connection.lose(clean=False)
+        log.info("speaker disconnected", session=connection.number, code=socket.close_code)
     return socket

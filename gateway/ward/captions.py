@@ -18,6 +18,8 @@ class Caption(Struct, frozen=True, tag="caption"):
     confidence: float
     corrected: bool = False
     suppressed: str | None = None
+    gap_s: float = 0.0
+    """Above 0: so many seconds of audio were lost here; there is no text."""
 
 
 class BedPartial(Struct, frozen=True, tag="partial"):
@@ -35,7 +37,7 @@ class BedPartial(Struct, frozen=True, tag="partial"):
 class BedState(Struct, frozen=True, tag="bed"):
     bed: str
     state: str
-    """online | degraded | offline"""
+    """online | reconnecting | degraded | offline"""
     since: float
 
 
@@ -68,6 +70,9 @@ class Watch(Struct, frozen=True, tag="watch"):
 
     beds: list[str]
     after: dict[str, int] = {}
+    """Bed -> the last caption the viewer has."""
+    epoch: str | None = None
+    """Of those numbers; when the gateway's is another one, they mean nothing and all is sent."""
 
 
 ViewerMessage = Caption | BedPartial | BedState | BedSnapshot | Heartbeat | ViewerError

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from gateway.config import WardSettings
 from gateway.ward.captions import BedPartial, BedSnapshot, BedState, Caption, ViewerMessage
 
@@ -27,27 +29,40 @@ class Bed:
     name: str
     since: float
     captions: deque[Caption]
-    speakers: set[int] = field(default_factory=set)
+    speakers: dict[int, bool] = field(default_factory=dict)
+    """Speaker -> is it connected now?"""
     partials: dict[int, BedPartial] = field(default_factory=dict)
     """The newest of each speaker."""
-    last_number: int = 0
 
 
 class Hub:
     """Who is told what. Every method returns the deliveries it causes."""
 
-    def __init__(self, settings: WardSettings, epoch: str) -> None:
+    def __init__(self, settings: WardSettings, epoch: str = "") -> None:
         """`epoch` names this run of numbers: a viewer's numbers of another epoch mean nothing here."""
         self._settings = settings
-        self._epoch = epoch
+        self.epoch = epoch
         self._beds: dict[str, Bed] = {}
         self._watchers: dict[str, set[int]] = {}
         self._watched: dict[int, tuple[str, ...]] = {}
         self._degraded = False
+        self._numbers: dict[str, int] = {}
+        """The last of each bed, those that are not kept included."""
 
     def __repr__(self) -> str:
         online = sum(1 for bed in self._beds.values() if bed.speakers)
         return f"<Hub {online} of {len(self._beds)} beds online, {len(self._watched)} viewers>"
+
+    @property
+    def kept(self) -> int:
+        """Captions kept of each bed."""
+        return self._settings.kept_captions
+
+    def go_on(self, epoch: str, numbers: dict[str, int]) -> None:
+        """Number on from what the journal has, in its epoch."""
+        self.epoch = epoch
+        for bed, number in numbers.items():
+            self._numbers[bed] = max(number, self._numbers.get(bed, 0))
 
     @property
     def beds_online(self) -> int:
@@ -57,19 +72,24 @@ class Hub:
 
     def enter(self, bed_name: str, speaker: int, at: float) -> list[Delivery]:
         """A speaker's session begins at a bed."""
+        return self.presence(bed_name, speaker, True, at)
+
+    def presence(self, bed_name: str, speaker: int, connected: bool, at: float) -> list[Delivery]:
+        """A speaker's device is there, or has lost its connection and may come back."""
         bed = self._bed(bed_name, at)
-        was_silent = not bed.speakers
-        bed.speakers.add(speaker)
-        return self._changed(bed, at) if was_silent else []
+        before = self._state(bed)
+        bed.speakers[speaker] = connected
+        return self._changed(bed, at) if self._state(bed) != before else []
 
     def leave(self, bed_name: str, speaker: int, at: float) -> list[Delivery]:
         """The session is over, its last final published."""
         bed = self._beds.get(bed_name)
         if bed is None or speaker not in bed.speakers:
             return []
-        bed.speakers.discard(speaker)
+        before = self._state(bed)
+        del bed.speakers[speaker]
         bed.partials.pop(speaker, None)
-        return [] if bed.speakers else self._changed(bed, at)
+        return self._changed(bed, at) if self._state(bed) != before else []
 
     def degrade(self, degraded: bool, at: float) -> list[Delivery]:
         """The gateway's load makes captions slower (or does not any more)."""
@@ -83,28 +103,49 @@ class Hub:
         bed.partials[partial.speaker] = partial
         return self._tell(bed.name, partial)
 
+    def number(self, caption: Caption) -> Caption:
+        """Give a caption the next number of its bed: the order in which it goes to the journal."""
+        self._numbers[caption.bed] = self._numbers.get(caption.bed, 0) + 1
+        return structs.replace(caption, number=self._numbers[caption.bed])
+
     def publish(self, caption: Caption) -> list[Delivery]:
-        """Number a caption within its bed, keep it and tell it."""
+        """Keep a numbered caption, now that the journal has it, and tell it."""
         bed = self._bed(caption.bed, caption.at)
-        bed.last_number += 1
-        numbered = _numbered(caption, bed.last_number)
-        bed.captions.append(numbered)
+        bed.captions.append(caption)
         newest = bed.partials.get(caption.speaker)
         if newest and newest.utterance <= caption.utterance:
             del bed.partials[caption.speaker]
-        return self._tell(bed.name, numbered)
+        return self._tell(bed.name, caption)
+
+    def remember(self, captions: Iterable[Caption]) -> None:
+        """Captions of an earlier run of the gateway, oldest first."""
+        for caption in captions:
+            self._bed(caption.bed, caption.at).captions.append(caption)
 
     # --- viewers ---
 
-    def watch(self, viewer: int, beds: Iterable[str], after: dict[str, int], at: float) -> list[Delivery]:
-        """A viewer watches these beds from now on, instead of those before."""
+    def watch(
+        self,
+        viewer: int,
+        beds: Iterable[str],
+        after: dict[str, int],
+        history: dict[str, list[Caption]],
+        at: float,
+    ) -> list[Delivery]:
+        """A viewer watches these beds from now on, instead of those before.
+
+        `after` are the numbers that it has; `history` is what the journal had of the `missing` ones.
+        """
         self.forget(viewer)
         names = tuple(dict.fromkeys(beds))
         self._watched[viewer] = names
         for name in names:
             self._watchers.setdefault(name, set()).add(viewer)
         shown = self._beds if EVERY_BED in names else dict.fromkeys(names)
-        return [Delivery((viewer,), self._snapshot(name, after.get(name), at)) for name in shown]
+        return [
+            Delivery((viewer,), self._snapshot(name, after.get(name), history.get(name, []), at))
+            for name in shown
+        ]
 
     def forget(self, viewer: int) -> None:
         for name in self._watched.pop(viewer, ()):
@@ -112,15 +153,21 @@ class Hub:
             if not self._watchers[name]:
                 del self._watchers[name]
 
-    def _snapshot(self, name: str, after: int | None, at: float) -> BedSnapshot:
-        bed = self._beds.get(name)
-        if bed is None:
-            return BedSnapshot(name, self._epoch, "offline", at, [], None, recovered=not after)
-        captions = [c for c in bed.captions if after is None or c.number > after]
-        oldest = bed.captions[0].number if bed.captions else bed.last_number + 1
-        recovered = after is None or oldest - 1 <= after <= bed.last_number
+    def missing(self, bed_name: str, after: int) -> range:
+        """Numbers after `after` that are not kept here any more (the journal may have them)."""
+        bed = self._beds.get(bed_name)
+        kept = bed.captions[0].number if bed and bed.captions else self._numbers.get(bed_name, 0) + 1
+        return range(after + 1, kept)
+
+    def _snapshot(self, name: str, after: int | None, history: list[Caption], at: float) -> BedSnapshot:
+        bed = self._beds.get(name) or Bed(name, at, deque())
+        kept = [*history, *bed.captions]
+        captions = [c for c in kept if after is None or c.number > after]
+        last = self._numbers.get(name, 0)
+        first = captions[0].number if captions else last + 1
+        recovered = after is None or (first <= after + 1 and after <= last)
         newest = max(bed.partials.values(), key=lambda p: p.at, default=None)
-        return BedSnapshot(name, self._epoch, self._state(bed), bed.since, captions, newest, recovered)
+        return BedSnapshot(name, self.epoch, self._state(bed), bed.since, captions, newest, recovered)
 
     # --- small ---
 
@@ -139,6 +186,8 @@ class Hub:
     def _state(self, bed: Bed) -> str:
         if not bed.speakers:
             return "offline"
+        if not any(bed.speakers.values()):
+            return "reconnecting"
         return "degraded" if self._degraded else "online"
 
     def _changed(self, bed: Bed, at: float) -> list[Delivery]:
@@ -148,9 +197,3 @@ class Hub:
     def _tell(self, bed: str, message: ViewerMessage) -> list[Delivery]:
         viewers = self._watchers.get(bed, set()) | self._watchers.get(EVERY_BED, set())
         return [Delivery(tuple(sorted(viewers)), message)] if viewers else []
-
-
-def _numbered(caption: Caption, number: int) -> Caption:
-    return Caption(
-        **{field: getattr(caption, field) for field in caption.__struct_fields__} | {"number": number}
-    )

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import Settings
-from gateway.connection.messages import Resume, Start
-from gateway.connection.opening import Opening, Refused, check_bed, limits, open_stream
+from gateway.connection.messages import Start
+from gateway.connection.opening import Opening, Refused, Surroundings, check_bed, open_stream, started
 from gateway.events import ModelInfo
 
 MODEL = ModelInfo("demo", "cpu", "int8", 80, ("en", "zh"), demo=True)
@@ -53,7 +53,6 @@ def test_hotwords_become_one_text() -> None:
         ({"hotwords": ["w" * 2000]}, "prompt_too_long"),
         ({"prompt": "p" * 1001}, "prompt_too_long"),
         ({"prompt": "a\x00b"}, "bad_start"),
-        ({"resume": Resume("s", "t")}, "cannot_resume"),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(fields: dict[str, object], code: str) -> None:
@@ -62,13 +61,6 @@ def test_what_cannot_be_served_is_refused_by_name(fields: dict[str, object], cod
         opened(**fields)
     assert refused.value.code == code
     assert len(refused.value.message) > 20
-
-
-def test_a_session_that_cannot_be_resumed_gets_its_own_close_code() -> None:
-    """4410: the client starts anew."""
-    with pytest.raises(Refused) as refused:
-        opened(resume=Resume("s", "t"))
-    assert refused.value.close_code == 4410
 
 
 @given(st.text(max_size=80))
@@ -85,4 +77,6 @@ def test_any_bed_name_is_accepted_or_refused(bed: str) -> None:
 
 def test_limits_are_told() -> None:
     """`started` names the limits in force."""
-    assert limits(Settings()).max_hotwords == Settings().server.max_hotwords
+    message = started("name", "token", 160, Surroundings(Settings(), MODEL))
+    assert message.limits.max_hotwords == Settings().server.max_hotwords
+    assert (message.session, message.token, message.resume_from) == ("name", "token", 160)

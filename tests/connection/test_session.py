@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config import ServerSettings, Settings
-from gateway.connection.effects import Close, Effect, Enter, Measure, Publish, Send, Submit, Withdraw
+from gateway.connection.effects import (
+    Close, Effect, Enter, Lost, Measure, Presence, Publish, Record, Send, Submit, Withdraw,
+)  # fmt: skip
 from gateway.connection.messages import (
     Ack,
     Audio,
@@ -28,7 +30,9 @@ from gateway.connection.messages import (
     Stop,
     Stopped,
 )
-from gateway.connection.session import MAX_ERRORS, Session, State, Surroundings
+from gateway.connection.opening import Surroundings
+from gateway.connection.resuming import Identity, Past
+from gateway.connection.session import MAX_ERRORS, Session, State
 from gateway.events import AudioFormat, Hypothesis, Job, Kind, ModelInfo
 from tests.connection.speech import answer, chunks, pcm16, silence
 
@@ -36,11 +40,18 @@ MODEL = ModelInfo("demo", "cpu", "int8", 80, ("en", "zh"), demo=True)
 CONFIG = Settings(server=ServerSettings(max_ahead_s=10_000))
 
 
+def new_session(config: Settings) -> Session:
+    return Session(7, Identity("name", "token"), Surroundings(config, MODEL), 0.0)
+
+
 @dataclass
 class Talk:
     """A session, a hand-moved clock, and everything that came out."""
 
-    session: Session = field(default_factory=lambda: Session(7, "name", Surroundings(CONFIG, MODEL), 0.0))
+    session: Session = field(default_factory=lambda: new_session(CONFIG))
+    disk: str = "quick"
+    """quick: every record is written at once; slow: when `write` is called; broken: told, not written."""
+    records: list[Record] = field(default_factory=list)
     now: float = 0.0
     effects: list[Effect] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
@@ -69,8 +80,20 @@ class Talk:
 
     def take(self, effects: list[Effect]) -> list[Effect]:
         self.effects += effects
+        for effect in effects:
+            if isinstance(effect, Record):
+                self.records.append(effect)
+                if self.disk != "slow":
+                    self.write(durable=self.disk == "quick")
         self.jobs += [e.job for e in effects if isinstance(e, Submit)]
         return effects
+
+    def write(self, durable: bool = True) -> list[Effect]:
+        """The journal answers the oldest record."""
+        return self.take(self.session.written(durable, self.now))
+
+    def recorded(self) -> list[Final | Lost]:
+        return [record.caption for record in self.records if record.caption]
 
     def sent(self, *kinds: type) -> list[object]:
         found = [e.message for e in self.effects if isinstance(e, Send)]
@@ -111,8 +134,8 @@ def test_speech_becomes_one_final() -> None:
     assert (final.number, final.text, final.language) == (1, "hello there", "en")
     assert 0.1 < final.start < 0.5
     assert 1.8 < final.end < 2.4
-    published = [e.caption for e in talk.effects if isinstance(e, Publish)]
-    assert published == talk.sent(Partial, Final)
+    assert [e.partial for e in talk.effects if isinstance(e, Publish)] == talk.sent(Partial)
+    assert talk.recorded() == talk.sent(Final)
 
 
 def test_a_partial_has_stable_text_that_only_grows() -> None:
@@ -178,7 +201,7 @@ def test_a_client_that_vanishes_still_gets_its_final_published() -> None:
     talk = Talk().start(bed="3A").speak(pcm16("en_01.wav"))
     talk.take(talk.session.finish(talk.now))
     talk.reply()
-    assert [e for e in talk.effects if isinstance(e, Publish) and isinstance(e.caption, Final)]
+    assert len(talk.recorded()) == 1
     assert talk.session.state is State.CLOSED
 
 
@@ -282,7 +305,7 @@ def test_speech_before_bad_audio_still_gets_its_final() -> None:
     talk = Talk().start(bed="3A").speak(pcm16("en_01.wav"))
     talk.say(Audio(b"\0"))
     talk.reply()
-    assert [e for e in talk.effects if isinstance(e, Publish) and isinstance(e.caption, Final)]
+    assert len(talk.recorded()) == 1
 
 
 def test_mistakes_are_forgiven_up_to_a_number() -> None:
@@ -330,7 +353,7 @@ def test_silence_as_audio_is_not_idle_but_nothing_at_all_is() -> None:
 def test_audio_faster_than_real_time_is_stopped() -> None:
     """Beyond max_ahead_s: 4429; what was said is still answered."""
     strict = Settings(server=ServerSettings(max_ahead_s=1))
-    talk = Talk(Session(7, "n", Surroundings(strict, MODEL), 0.0)).start()
+    talk = Talk(new_session(strict)).start()
     talk.say(Audio(silence(1)))
     assert talk.closed() is None
     talk.say(Audio(silence(1)))

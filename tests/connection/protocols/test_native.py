@@ -35,12 +35,12 @@ CLIENT_EXAMPLES = [
             pre_roll_ms=200,
             min_speech_ms=100,
             max_utterance_ms=20_000,
-            resume=m.Resume("s1", "secret"),
+            resume=m.Resume("s1", "secret", 7),
         ),
         '{"type":"start","audio":{"encoding":"opus","sample_rate":48000,"channels":2},"language":"zh","bed":"3A",'
         '"partials":false,"words":true,"hotwords":["氧氣","Lin"],"prompt":"病房","script":"hk","task":"translate",'
         '"endpointing_ms":400,"pre_roll_ms":200,"min_speech_ms":100,"max_utterance_ms":20000,'
-        '"resume":{"session":"s1","token":"secret"}}',
+        '"resume":{"session":"s1","token":"secret","after":7}}',
     ),
     (m.Flush("a"), '{"type":"flush","id":"a"}'),
     (m.Flush(7), '{"type":"flush","id":7}'),
@@ -50,8 +50,8 @@ CLIENT_EXAMPLES = [
 ]
 SERVER_EXAMPLES = [
     (
-        m.Started("s1", 0, m.Limits(1024, 100, 1000, 60.0, 28_000), "demo", "cpu", ("en", "zh"), True),
-        '{"type":"started","session":"s1","resume_from":0,"limits":{"max_message_bytes":1024,"max_hotwords":100,'
+        m.Started("s1", "t1", 0, m.Limits(1024, 100, 1000, 60.0, 28_000), "demo", "cpu", ("en", "zh"), True),
+        '{"type":"started","session":"s1","token":"t1","resume_from":0,"limits":{"max_message_bytes":1024,"max_hotwords":100,'
         '"max_prompt_chars":1000,"idle_timeout_s":60.0,"max_utterance_ms":28000},"model":"demo","device":"cpu",'
         '"languages":["en","zh"],"demo":true}',
     ),

@@ -1,0 +1,141 @@
+"""shell: a session and the socket that it has at the moment; performs what the session decides."""
+
+import secrets
+import time
+
+from gateway.connection.closing import CloseCode
+from gateway.connection.effects import (
+    Close,
+    Effect,
+    Enter,
+    Measure,
+    Presence,
+    Publish,
+    Record,
+    Send,
+    Since,
+    Submit,
+    Withdraw,
+)  # fmt: skip
+from gateway.connection.messages import ClientMessage, Notice, Partial, ServerMessage, Start
+from gateway.connection.opening import Refused
+from gateway.connection.ports import Ports, Writer
+from gateway.connection.protocols import native
+from gateway.connection.resuming import Identity, Past
+from gateway.connection.session import Session, State
+from gateway.events import Hypothesis
+
+
+class Speaker:
+    """Outlives its sockets until the session is closed."""
+
+    def __init__(self, ports: Ports, writer: Writer, principal: str) -> None:
+        identity = Identity(secrets.token_hex(16), secrets.token_urlsafe(32), principal)
+        self.session = Session(ports.next_speaker(), identity, ports.surroundings(), time.monotonic())
+        self._ports = ports
+        self._writer: Writer | None = writer
+        ports.admit(self)
+
+    def speaks_through(self, writer: Writer) -> bool:
+        """False: another socket has taken the session over."""
+        return self._writer is writer
+
+    # --- what its socket tells it ---
+
+    def receive(self, message: ClientMessage) -> None:
+        self._perform(self.session.receive(message, time.monotonic()))
+
+    def receive_mistake(self, code: str, message: str) -> None:
+        self._perform(self.session.receive_mistake(code, message, time.monotonic()))
+
+    def fail(self, refused: Refused) -> None:
+        self._perform(self.session.fail(refused))
+
+    def attach(self, writer: Writer, after: int) -> None:
+        """The client is back; a socket that it still had is fenced off."""
+        if self._writer:
+            self._writer.close(CloseCode.SUPERSEDED, "continued on another socket")
+        self._writer = writer
+        self._perform(self.session.attach(after, time.monotonic()))
+
+    def restore(self, identity: Identity, start: Start, past: Past) -> None:
+        """Go on where another gateway process stopped."""
+        self.session.identity = identity
+        self._perform(self.session.receive(start, time.monotonic(), past))
+
+    def give_way(self) -> None:
+        """The socket belongs to an older session: this one never began."""
+        self._writer = None
+        self._perform(self.session.finish(time.monotonic()))
+
+    def lose(self, writer: Writer, clean: bool) -> None:
+        """A socket is no more; the session waits for another one, unless the client has said goodbye."""
+        if self._writer is writer:
+            writer.close(CloseCode.DONE, "")
+            self._writer = None
+            now = time.monotonic()
+            self._perform(self.session.finish(now) if clean else self.session.detach(now))
+
+    # --- what the gateway tells it ---
+
+    def deliver(self, hypothesis: Hypothesis) -> None:
+        self._perform(self.session.receive_hypothesis(hypothesis, time.monotonic()))
+
+    def written(self, durable: bool) -> None:
+        self._perform(self.session.written(durable, time.monotonic()))
+
+    def tick(self) -> None:
+        self._perform(self.session.handle_timeout(time.monotonic()))
+
+    def stretch_partials(self, factor: float | None, notice: Notice) -> None:
+        self._perform(self.session.stretch_partials(factor, notice))
+
+    def notify(self, notice: Notice) -> None:
+        self._perform(self.session.notify(notice))
+
+    def drain(self) -> None:
+        """The gateway stops: give the open utterance its final, then close."""
+        self._perform(self.session.finish(time.monotonic(), CloseCode.GOING_AWAY))
+
+    def cut(self, code: CloseCode, reason: str) -> None:
+        """Close the socket without waiting for the session."""
+        if self._writer:
+            self._writer.close(code, reason)
+
+    # --- effects ---
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._perform_one(effect)
+        if self.session.state is State.CLOSED:
+            self._ports.dismiss(self)
+
+    def _perform_one(self, effect: Effect) -> None:
+        number, ports = self.session.number, self._ports
+        match effect:
+            case Send(message):
+                self._send(message)
+            case Submit(job):
+                if not ports.submit(job):
+                    self._perform(self.session.refuse(job))
+            case Withdraw(utterance, revision):
+                ports.withdraw(number, utterance, revision)
+            case Enter(bed):
+                ports.enter(number, bed)
+            case Presence(bed, connected):
+                ports.presence(number, bed, connected)
+            case Publish(bed, partial):
+                ports.publish(number, bed, partial)
+            case Record():
+                ports.record(self, effect)
+            case Measure(name, value, label):
+                ports.measure(name, value, label)
+            case Since(name, started_at):
+                ports.measure(name, time.monotonic() - started_at, "")
+            case Close(code, reason):
+                self.cut(CloseCode(code), reason)
+
+    def _send(self, message: ServerMessage) -> None:
+        if self._writer:
+            partial_of = "partial" if isinstance(message, Partial) else None
+            self._writer.put(native.encode_server(message), partial_of)
