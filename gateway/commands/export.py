@@ -30,8 +30,9 @@ class TimeType(click.ParamType[float]):
         if re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
             parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
             return time.time() - sum(float(number) * SECONDS[unit] for number, unit in parts)
+        today = datetime.now().date().isoformat()
         try:
-            return datetime.fromisoformat(text).timestamp()
+            return datetime.fromisoformat(f"{today}T{text}" if re.match(r"\d\d:", text) else text).timestamp()
         except ValueError:
             self.fail(f"{text!r} is no time: 2026-11-23T14:00, 14:00 of today, or 2h, 1h30m ago.", param, ctx)
 
