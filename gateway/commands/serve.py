@@ -1,7 +1,6 @@
 """shell: `care-voice serve`: settings -> gateway -> run until a signal."""
 
 import asyncio
-import os
 import signal
 import sys
 from typing import Any
@@ -12,7 +11,7 @@ import uvloop
 
 from gateway import logs
 from gateway.app import Gateway, StartError
-from gateway.commands.options import as_toml, settings_from, with_settings
+from gateway.commands.options import as_toml, settings_from, source_of, with_settings
 from gateway.config import Settings
 from gateway.inference.catalogue import BUNDLED, CatalogueError
 from gateway.inference.protocol import EngineError, EngineSpec
@@ -44,7 +43,7 @@ def serve(context: click.Context, /, print_config: bool, **values: Any) -> None:
 
     Exit status: 0 after SIGTERM or Ctrl-C, 1 when it cannot start (the message says why), 2 for bad options.
     """
-    settings = settings_from(values | _older_compute_type(context))
+    settings = settings_from(values, context)
     if print_config:
         click.echo(as_toml(settings, context))
         return
@@ -52,17 +51,14 @@ def serve(context: click.Context, /, print_config: bool, **values: Any) -> None:
     try:
         uvloop.run(run(settings, choose_engine(settings)))
     except (StartError, EngineError, CatalogueError) as error:
-        click.echo(f"care-voice: {error}", err=True)
+        click.echo(f"care-voice: {_asked_by(context, error)}{error}", err=True)
         sys.exit(1)
 
 
-def _older_compute_type(context: click.Context) -> dict[str, str]:
-    """ENABLE_FP16 of the first Care Voice, when nothing newer says which compute type."""
-    older = os.environ.get("ENABLE_FP16", "").lower()
-    source = context.get_parameter_source("compute_type")
-    if not older or source is not click.core.ParameterSource.DEFAULT:
-        return {}
-    return {"compute_type": "float16" if older in {"1", "true", "yes", "on"} else "float32"}
+def _asked_by(context: click.Context, error: Exception) -> str:
+    """Who wanted the compute type that cannot be had: it may be a forgotten ENABLE_FP16."""
+    is_compute_type = isinstance(error, EngineError) and error.code == "compute_type"
+    return f"{source_of(context, 'compute_type')}: " if is_compute_type else ""
 
 
 def choose_engine(settings: Settings) -> EngineSpec:

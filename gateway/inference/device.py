@@ -81,7 +81,7 @@ def choose_compute_type(wanted: str, device: str) -> str:
     if wanted not in supported:
         raise EngineError(
             "compute_type",
-            f"--compute-type {wanted} cannot be had on {device}; it has {', '.join(sorted(supported))}.",
+            f"{wanted} cannot be had on {device}; it has {', '.join(sorted(supported))}.",
         )
     return wanted
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
@@ -132,13 +132,16 @@ def test_the_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
 
 
 def test_print_config_says_where_a_value_came_from(tmp_path: Path) -> None:
-    """Each value that is not the default carries its origin as a comment."""
+    """Each value that is not the default carries its origin as a comment; a variable is named."""
     path = file(tmp_path, "[server]\nmax_sessions = 5\n")
-    output = run("--print-config", "--config", path, "--port", "9001", CARE_VOICE_HOST="::1").stdout
+    variables = {"CARE_VOICE_HOST": "::1", "WHISPER_BATCH_SIZE": "4", "ENABLE_FP16": "0"}
+    output = run("--print-config", "--config", path, "--port", "9001", **variables).stdout
     assert "port = 9001  # flag\n" in output
-    assert 'host = "::1"  # environment\n' in output
+    assert 'host = "::1"  # environment: CARE_VOICE_HOST\n' in output
+    assert "max_batch_size = 4  # environment: WHISPER_BATCH_SIZE\n" in output
+    assert 'compute_type = "float32"  # environment: ENABLE_FP16\n' in output
     assert "max_sessions = 5  # file\n" in output
-    assert output.count("#") == 3
+    assert output.count("#") == 5
 
 
 def test_what_print_config_shows_is_a_file_that_means_the_same(tmp_path: Path) -> None:
@@ -157,18 +160,28 @@ def test_what_print_config_shows_is_a_file_that_means_the_same(tmp_path: Path) -
 
 @given(
     port=st.integers(0, 65535),
-    seconds=st.floats(0.001, 1e6),
+    seconds=st.floats(0, exclude_min=True, allow_nan=False),
     silero=st.booleans(),
-    model=st.text(
-        st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters='"\\'), min_size=1
-    ),
+    model=st.text(),
+    host=st.text(st.sampled_from('"\\#\n\r\t\x00\x1f\x7f\x85\u2028床😀')),
 )
-def test_settings_survive_being_printed_and_read(port: int, seconds: float, silero: bool, model: str) -> None:
-    """Any value comes back from TOML as it was given."""
-    values = DEFAULTS | {"port": port, "idle_timeout_s": seconds, "silero": silero, "model": model}
-    settings = settings_from(values)
+@example(port=1, seconds=float("inf"), silero=True, model='a "b" \\c\x7f', host="\ufeff")
+def test_settings_survive_being_printed_and_read(
+    port: int, seconds: float, silero: bool, model: str, host: str
+) -> None:
+    """Any value that is accepted comes back from TOML as it was given: quotes, controls, all of Unicode."""
+    values = {"port": port, "idle_timeout_s": seconds, "silero": silero, "model": model, "host": host}
+    settings = settings_from(DEFAULTS | values, click.Context(serve))
     text = as_toml(settings, click.Context(serve))
-    assert Settings.model_validate(tomllib.loads(text)) == settings
+    assert Settings.model_validate(tomllib.loads(text), strict=True) == settings
+
+
+def test_what_is_no_text_is_refused() -> None:
+    """Bytes of the command line that are not UTF-8 would fit in no TOML file."""
+    for result in (run("--model", "\udcff"), run(WHISPER_MODEL="\udcff")):
+        assert result.exit_code == 2
+        assert "--model" in result.output
+        assert r"'\udcff' is not UTF-8" in result.output
 
 
 # --- the first Care Voice's variables --------------------------------------------------------------------------
@@ -203,10 +216,19 @@ def test_newer_names_beat_the_older_ones() -> None:
     both = {f"{PREFIX}{name.upper()}": "3" for name in OLDER_VARIABLES} | dict.fromkeys(
         OLDER_VARIABLES.values(), "4"
     )
-    found = printed(**both, ENABLE_FP16="1", CARE_VOICE_COMPUTE_TYPE="int8")
+    found = printed(**both | {"ENABLE_FP16": "1", "CARE_VOICE_COMPUTE_TYPE": "int8"})
     assert found["model"] == printed()["model"] | {"model": "3", "compute_type": "int8"}
     assert found["inference"]["max_batch_size"] == 3
     assert printed("--compute-type", "float32", ENABLE_FP16="1")["model"]["compute_type"] == "float32"
+
+
+def test_an_older_variable_beats_the_file(tmp_path: Path) -> None:
+    """They are of the environment, as those of this version."""
+    text = '[model]\nmodel = "a"\ncompute_type = "int8"\n[inference]\nmax_batch_size = 2\n'
+    older = {"WHISPER_MODEL": "b", "WHISPER_BATCH_SIZE": "3", "ENABLE_FP16": "yes"}
+    found = printed("--config", file(tmp_path, text), **older)
+    assert found["model"] == printed()["model"] | {"model": "b", "compute_type": "float16"}
+    assert found["inference"]["max_batch_size"] == 3
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------
@@ -221,6 +243,7 @@ def test_newer_names_beat_the_older_ones() -> None:
         ("[ward]\nport = 1\n", ["[ward]", "port", "kept_captions"]),
         ("[server\n", ["TOML", "line 1"]),
         ("[server]\nport = 1\nport = 2\n", ["TOML", "line 3"]),
+        (f"[server]\nport = {'1' * 5000}\n", ["TOML", "digits"]),
     ],
 )
 def test_a_mistake_in_the_file_is_named(content: str, named: list[str], tmp_path: Path) -> None:
@@ -230,6 +253,43 @@ def test_a_mistake_in_the_file_is_named(content: str, named: list[str], tmp_path
     assert result.exit_code == 2
     for part in (*named, path):
         assert part in result.output
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "wanted"),
+    [
+        ("server", "port = 80.5", "integer"),
+        ("server", "port = 80.0", "integer"),
+        ("server", "port = true", "integer"),
+        ("server", 'port = "80"', "integer"),
+        ("server", "port = 1979-05-27", "integer"),
+        ("server", "start_timeout_s = true", "number"),
+        ("server", 'start_timeout_s = "1"', "number"),
+        ("server", f"start_timeout_s = {'9' * 400}", "number"),
+        ("server", "host = 1", "string"),
+        ("model", 'model = ["a"]', "string"),
+        ("model", "model = {a = 1}", "string"),
+        ("model", "device = 1", "'auto', 'cuda' or 'cpu'"),
+        ("detection", "silero = 3", "boolean"),
+        ("detection", "silero = 1", "boolean"),
+        ("detection", 'silero = "true"', "boolean"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(section: str, line: str, wanted: str, tmp_path: Path) -> None:
+    """Nothing in the file is converted: file, section, key and the type that is wanted are said."""
+    path = file(tmp_path, f"[{section}]\n{line}\n")
+    name = line.split()[0]
+    for flags in ([], [f"--{name.replace('_', '-')}", "1"]):  # a flag mends the value, not the file
+        result = run("--config", path, "--print-config", *(flags if name != "silero" else []))
+        assert result.exit_code == 2
+        assert f"{path}: [{section}] {name}" in result.output
+        assert wanted in result.output
+
+
+def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    """`10` will do where `10.0` is meant."""
+    found = printed("--config", file(tmp_path, "[server]\nidle_timeout_s = 10\n"))
+    assert found["server"]["idle_timeout_s"] == 10.0
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -258,19 +318,36 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_value_names_its_option(flag: str, value: str, tmp_path: Path) -> None:
-    """Exit status 2, the option and the value in the message, whichever way it came."""
+    """Exit status 2; the option, the value and where it came from in the message."""
     name = flag[2:].replace("-", "_")
     section = next(section for section, field, _ in FIELDS if field == name)
     quoted = f'"{value}"' if value.isalnum() and not value.isdigit() and value != "nan" else value
-    ways = (
-        run(flag, value, "--print-config"),
-        run("--print-config", **{f"{PREFIX}{name.upper()}": value}),
-        run("--print-config", "--config", file(tmp_path, f"[{section}]\n{name} = {quoted}\n")),
-    )
-    for result in ways:
+    variable, path = f"{PREFIX}{name.upper()}", file(tmp_path, f"[{section}]\n{name} = {quoted}\n")
+    ways = {
+        f"{flag}:": run(flag, value, "--print-config"),
+        f"{variable}={value} ({flag}):": run("--print-config", **{variable: value}),
+        f"{path}: [{section}] {name} ({flag}):": run("--print-config", "--config", path),
+    }
+    for source, result in ways.items():
         assert result.exit_code == 2, result.output
-        assert flag in result.output
-        assert value in result.output
+        assert source in result.output
+        assert value in result.output.replace(source, "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "flag"),
+    [
+        ("WHISPER_BATCH_SIZE", "abc", "--max-batch-size"),
+        ("WHISPER_BATCH_SIZE", "-1", "--max-batch-size"),
+        ("CARE_VOICE_SILERO", "perhaps", "--silero"),
+        ("CARE_VOICE_CONFIG", "/none.toml", "--config"),
+    ],
+)
+def test_a_bad_variable_is_named(variable: str, value: str, flag: str) -> None:
+    """The one that spoke, also where it is the older of two."""
+    result = run("--print-config", **{variable: value})
+    assert result.exit_code == 2
+    assert f"{variable}={value} ({flag}):" in result.output
 
 
 def test_an_unknown_flag_is_refused() -> None:

@@ -41,10 +41,10 @@ def test_a_gpu_that_is_not_there_is_never_replaced(tmp_path: Path) -> None:
 
 
 def test_float16_on_the_cpu_is_refused() -> None:
-    """ENABLE_FP16 of the first system asks for what the CPU has not."""
+    """ENABLE_FP16 of the first system asks for what the CPU has not, and is named."""
     failed = serve("--model", "demo", "--device", "cpu", ENABLE_FP16="true")
     assert failed.returncode == 1
-    assert "float16" in failed.stderr
+    assert "ENABLE_FP16=true (--compute-type): float16 cannot be had on cpu" in failed.stderr
 
 
 def test_a_directory_that_is_no_model_is_named(tmp_path: Path) -> None:
