@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from typing import Any
 
 import click
 
@@ -14,6 +15,10 @@ COMMANDS = ("serve", "demo", "stream", "models")
 
 class LazyGroup(click.Group):
     """`care-voice --help` must not load a speech engine."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Usage lines say care-voice, whether that or `python -m gateway` was typed."""
+        return super().__call__(*args, **{"prog_name": "care-voice", **kwargs})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -33,7 +33,11 @@ Printer = CaptionPrinter | JsonPrinter
 @click.option("--bed", help="Show the captions on this bed's page.")
 @click.option("--language", default="auto", show_default=True, help="zh, en, ... or auto: detect it.")
 @click.option(
-    "--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True
+    "--task",
+    type=click.Choice(["transcribe", "translate"]),
+    default="transcribe",
+    show_default=True,
+    help="translate: into English, with models that can.",
 )
 @click.option("--words", is_flag=True, help="Ask for word times (seen with --json).")
 @click.option("--hotwords", default="", metavar="A,B", help="Names and terms to listen for.")

@@ -11,9 +11,9 @@ from typing import Any
 
 import ctranslate2
 
+from gateway.inference.catalogue import missing_files
 from gateway.inference.protocol import EngineError, EngineSpec
 
-MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
 PREFERENCE = {
     "cuda": ("float16", "int8_float16", "int8", "float32"),
     "cpu": ("int8", "float32"),
@@ -26,6 +26,10 @@ CUBLAS_HELP = (
 MEMORY_HELP = (
     "The GPU has too little free memory for this model: end what else uses it (`nvidia-smi` lists it), or "
     "take a smaller --model, or use --device cpu."
+)
+DAMAGE_HELP = (
+    "`care-voice models verify` says whether its files are damaged: if so, pull it again; or take another "
+    "--model."
 )
 
 
@@ -47,10 +51,7 @@ def load_model(spec: EngineSpec) -> Any:
 def check_files(model_dir: Path) -> None:
     if not model_dir.is_dir():
         raise EngineError("not_a_model", f"{model_dir} is not a directory.")
-    missing = [name for name in MODEL_FILES if not (model_dir / name).is_file()]
-    if not any(model_dir.glob("vocabulary.*")):
-        missing.append("vocabulary.json")
-    if missing:
+    if missing := missing_files(os.listdir(model_dir)):
         raise EngineError(
             "not_a_model",
             f"{model_dir} is not a CTranslate2 Whisper model: {', '.join(missing)} missing. "
@@ -117,4 +118,6 @@ def explain(error: Exception, model_dir: str) -> EngineError:
         return EngineError("cuda_unavailable", f"{MEMORY_HELP} ({error})")
     if is_device_fault(error):
         return EngineError("cuda_unavailable", f"The GPU cannot be used: {error}")
-    return EngineError("load_failed", f"{model_dir} cannot be loaded: {error}")
+    return EngineError(
+        "load_failed", f"{model_dir} cannot be loaded: {str(error).rstrip('.')}. {DAMAGE_HELP}"
+    )
