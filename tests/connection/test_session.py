@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from gateway.config import ServerSettings, Settings
 from gateway.connection.effects import (
-    Close, Effect, Enter, Lost, Measure, Presence, Publish, Record, Send, Submit, Withdraw,
+    Close,
+    Effect,
+    Enter,
+    Lost,
+    Measure,
+    Presence,
+    Publish,
+    Record,
+    Send,
+    Submit,
+    Withdraw,
 )  # fmt: skip
 from gateway.connection.messages import (
     Ack,
@@ -395,6 +405,105 @@ def test_a_drained_session_closes_with_going_away() -> None:
     talk.take(talk.session.finish(talk.now, 1001))
     talk.reply()
     assert talk.effects[-1] == Close(1001, "done")
+
+
+def test_a_final_waits_for_the_disk() -> None:
+    """Nothing is said, flushed or committed before the journal has it; then all in order."""
+    talk = Talk(disk="slow").start(bed="3A").speak(pcm16("en_01.wav"))
+    talk.say(Flush("f"))
+    talk.say(Stop())
+    talk.reply()
+    assert not talk.sent(Final, Flushed, Stopped)
+    while talk.session.state is not State.CLOSED:
+        talk.write()
+    assert [type(m) for m in talk.sent(Final, Flushed, Stopped)] == [Final, Flushed, Stopped]
+
+
+def test_a_record_never_covers_audio_of_a_later_final() -> None:
+    """Two finals settle at once: a crash between their records must lose neither."""
+    talk = Talk(disk="slow").start(bed="3A")
+    talk.speak(pcm16("en_01.wav") + silence(1) + pcm16("en_02.wav") + silence(1))
+    talk.jobs = [job for job in talk.jobs if job.kind is not Kind.PARTIAL]
+    second, first = talk.jobs.pop(), talk.jobs.pop()
+    talk.hear(answer(second))
+    assert not talk.recorded()
+    talk.hear(answer(first))
+    finals = [r for r in talk.records if isinstance(r.caption, Final)]
+    assert [r.finals for r in finals] == [1, 2]
+    boundary = (len(pcm16("en_01.wav")) // 2) + 16_000 + int(0.2 * 16_000)
+    assert finals[0].committed <= boundary < finals[1].committed
+
+
+def test_a_failing_disk_keeps_captions_live_and_audio_uncommitted() -> None:
+    """Told to speaker and viewers, but the client is asked to keep its audio."""
+    talk = Talk(disk="broken").start(bed="3A").speak(pcm16("en_01.wav") + silence(1), reply=True)
+    assert len(talk.sent(Final)) == 1
+    assert {a.committed for a in talk.sent(Ack) if isinstance(a, Ack)} == {0}
+
+
+def test_a_lost_socket_is_waited_for() -> None:
+    """detach: the bed says so; attach: started with the same token, from where the audio stopped."""
+    talk = Talk().start(bed="3A").speak(pcm16("en_01.wav") + silence(1), reply=True)
+    talk.take(talk.session.detach(talk.now))
+    assert talk.effects[-1] == Presence("3A", connected=False)
+    assert talk.closed() is None
+    count = len(talk.sent())
+    talk.take(talk.session.attach(0, talk.now + 5))
+    [started, resent, *rest] = talk.sent()[count:]
+    assert isinstance(started, Started)
+    assert (started.token, started.resume_from) == ("token", len(pcm16("en_01.wav")) // 2 + 16_000)
+    assert resent == talk.sent(Final)[0]
+    assert Presence("3A", connected=True) in talk.effects
+    assert all(isinstance(m, Ack) for m in rest)
+
+
+def test_what_was_seen_is_not_sent_again() -> None:
+    """`after` names the last final that the client has."""
+    talk = Talk().start().speak(pcm16("en_01.wav") + silence(1), reply=True)
+    talk.take(talk.session.detach(talk.now))
+    talk.take(talk.session.attach(1, talk.now + 5))
+    assert len(talk.sent(Final)) == 1
+
+
+def test_words_do_not_wait_for_a_lost_device() -> None:
+    """After three seconds the open utterance is closed; after the grace time the session is."""
+    talk = Talk().start(bed="3A").speak(pcm16("en_01.wav"))
+    talk.take(talk.session.detach(talk.now))
+    talk.take(talk.session.handle_timeout(talk.now + 3))
+    talk.reply()
+    assert len(talk.recorded()) == 1
+    assert talk.session.state is State.LISTENING
+    talk.take(talk.session.handle_timeout(talk.now + CONFIG.server.resume_grace_s))
+    assert talk.session.state is State.CLOSED
+
+
+def test_a_session_goes_on_in_another_process() -> None:
+    """Positions, times and final numbers continue; missed finals come first."""
+    missed = Final(3, 9, 5.0, 6.0, "missed", "en", 0.9)
+    talk = Talk()
+    talk.take(talk.session.receive(Start(bed="3A"), 0.0, Past(160_000, 3, (missed,))))
+    started = talk.sent()[0]
+    assert isinstance(started, Started)
+    assert started.resume_from == 160_000
+    assert talk.sent()[1] == missed
+    talk.speak(pcm16("en_01.wav") + silence(1), reply=True)
+    new = talk.sent(Final)[-1]
+    assert isinstance(new, Final)
+    assert (new.number, new.start > 10) == (4, True)
+    assert talk.records[-1].committed > 160_000
+
+
+def test_a_gap_is_recorded_between_the_finals_around_it() -> None:
+    """Lost audio is a caption of its own, in its place."""
+    talk = Talk().start(bed="3A").speak(pcm16("en_01.wav"))
+    talk.say(Gap(32_000))
+    talk.speak(pcm16("en_02.wav") + silence(1))
+    assert not talk.recorded()
+    talk.reply()
+    kinds = [type(caption) for caption in talk.recorded()]
+    assert kinds == [Final, Lost, Final]
+    [lost] = [c for c in talk.recorded() if isinstance(c, Lost)]
+    assert (lost.start, lost.seconds) == (round(len(pcm16("en_01.wav")) / 32_000, 3), 2.0)
 
 
 def test_its_repr_shows_the_situation() -> None:
