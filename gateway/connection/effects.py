@@ -86,7 +86,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """A latency for the metrics: from `started_at` until this effect is performed: ttfs_s, partial_latency_s."""
+    """A latency for the metrics (ttfs_s, partial_latency_s), until this effect is performed."""
 
     name: str
     started_at: float
