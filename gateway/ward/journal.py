@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,11 +33,10 @@ from gateway.ward.records import (
     Work,
     Written,
 )
+from gateway.ward.reports import HOLD_S, Reports
 from gateway.ward.writer import Book, Done, Failed, Lost, Told, Well, Writer
 
 __all__ = ["Journal", "JournalError"]
-HOLD_S = 0.2
-"""A caption waits for the disk at most so long."""
 CHECK_PATIENCE_S = 2.0
 PURGE_PATIENCE_S = 5.0
 CLOSE_PATIENCE_S = 5.0
@@ -68,15 +66,14 @@ class Journal:
         """Use open()."""
         self.epoch = start.epoch
         self._numbers, self._speaker = dict(start.numbers), start.speaker
-        self._clock, self._on_written, self._on_state = clock, on_written, on_state
+        self._clock, self._on_state = clock, on_state
         self._loop = asyncio.get_running_loop()
         self._path: Path | None = None
         self._lock: LockFile | None = None
         self._writer: Writer | None = None
-        self._seq = self._reported = self._lost = 0
-        self._unreported: deque[tuple[float, Item]] = deque()
+        self._reports = Reports(self._loop, on_written, self._be_late)
+        self._seq = self._lost = 0
         self._answers: dict[int, asyncio.Future[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
         self._reason = ""
         self._set_aside = start.set_aside
 
@@ -139,13 +136,9 @@ class Journal:
             bed = entry.caption.bed
             self._numbers[bed] = max(self._numbers.get(bed, 0), entry.caption.number)
         item = self._push(entry)
-        self._unreported.append((self._loop.time() + HOLD_S, item))
-        if self._writer is None:
-            self._loop.call_soon(self._report_up_to, item.seq, True)
-        elif self._reason:
-            self._loop.call_soon(self._report_up_to, item.seq, False)
-        else:
-            self._watch()
+        self._reports.add(item)
+        if self._writer is None or self._reason:
+            self._loop.call_soon(self._reports.tell_up_to, item.seq, self._writer is None)
 
     async def forget_session(self, name: str) -> None:
         """Nobody resumes it any more. While the disk fails this is done later."""
@@ -162,15 +155,13 @@ class Journal:
 
     async def close(self) -> None:
         """Write what waits, for some seconds at most, and let go of the file."""
-        if self._timer:
-            self._timer.cancel()
-        if self._writer:
-            await asyncio.to_thread(self._writer.close, CLOSE_PATIENCE_S)
-            await asyncio.sleep(0)  # what the thread told last
-            if unwritten := self._writer.depth:
-                log.error("journal closed with captions unwritten", entries=unwritten, reason=self._reason)
-        self._report_up_to(self._seq, self._writer is None)
-        if self._lock:
+        ended = not self._writer or await asyncio.to_thread(self._writer.close, CLOSE_PATIENCE_S)
+        await asyncio.sleep(0)  # what the thread told last
+        if self._writer and (unwritten := self._writer.depth):
+            log.error("journal closed with captions unwritten", entries=unwritten, reason=self._reason)
+        self._reports.tell_up_to(self._seq, self._writer is None)
+        self._reports.close()
+        if self._lock and ended:  # a thread that hangs in the disk still uses it
             self._lock.release()
 
     # --- reading ---
@@ -232,7 +223,7 @@ class Journal:
         if self._writer and (shed := self._writer.push(item)):
             self._lost += len(shed)
             log.error("journal gives up entries", entries=len(shed), lost=self._lost, reason=self._reason)
-            self._report_up_to(shed[-1].seq, False)
+            self._reports.tell_up_to(shed[-1].seq, False)
         return item
 
     async def _command(self, work: Work, patience_s: float) -> bool:
@@ -250,10 +241,10 @@ class Journal:
         match told:
             case Done(seq, refused):
                 self._lost += len(refused)
-                self._report_up_to(seq, True, refused)
+                self._reports.tell_up_to(seq, True, refused)
                 for asked in [asked for asked in self._answers if asked <= seq]:
                     self._answers.pop(asked).set_result(None)
-                if self._reason == "slow" and not self._unreported:
+                if self._reason == "slow" and not self._reports:
                     self._set_reason("")
             case Failed(reason):
                 self._set_reason(reason)
@@ -263,30 +254,8 @@ class Journal:
                 self.epoch, self._set_aside = epoch, set_aside
                 self._on_state(self.state)
 
-    def _report_up_to(self, seq: int, durable: bool, refused: frozenset[int] = frozenset()) -> None:
-        while self._unreported and self._unreported[0][1].seq <= seq:
-            item = self._unreported.popleft()[1]
-            self._reported = item.seq
-            assert isinstance(item.work, Entry)
-            try:
-                self._on_written(Written(item.work, durable and item.seq not in refused))
-            except Exception as error:  # the next ones must be reported too
-                message = "on_written failed"
-                self._loop.call_exception_handler({"message": message, "exception": error})
-
-    def _watch(self) -> None:
-        if self._timer is None and self._unreported:
-            # call_soon: an answer that is here already comes first
-            self._timer = self._loop.call_at(self._unreported[0][0], self._loop.call_soon, self._on_late)
-
-    def _on_late(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        late = [item.seq for deadline, item in self._unreported if deadline <= now]
-        if late:
-            self._set_reason(self._reason or "slow")
-            self._report_up_to(late[-1], False)
-        self._watch()
+    def _be_late(self) -> None:
+        self._set_reason(self._reason or "slow")
 
     def _set_reason(self, reason: str) -> None:
         if reason != self._reason:
@@ -295,5 +264,5 @@ class Journal:
             self._on_state(self.state)
 
     def _shown_but_unwritten(self, writer: Writer) -> list[CaptionRow]:
-        works = [item.work for item in writer.waiting() if item.seq <= self._reported]
+        works = [item.work for item in writer.waiting() if item.seq <= self._reports.last]
         return [work.caption for work in works if isinstance(work, Entry) and work.caption]

@@ -39,4 +39,5 @@ class LockFile:
             os.fsync(self._fd)
 
     def release(self) -> None:
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1  # never another file's number
+        os.close(fd)

@@ -4,6 +4,7 @@ A thread writes; what it cannot keep up with is dropped and counted, and a disk 
 recording, never the captions. A bed has a folder `bed-NAME`.
 """
 
+import contextlib
 import os
 import queue
 import threading
@@ -30,6 +31,8 @@ MAX_TOTAL_BYTES = 10 << 30
 MAX_QUEUED = 5000
 """Messages; at 20 ms each 100 s of one speaker."""
 PRUNE_INTERVAL_S = 60.0
+PAUSE_S = 10.0
+"""After the disk failed."""
 log = structlog.get_logger()
 
 
@@ -72,7 +75,7 @@ class Recorder:
         self._bounds = (retention_h * 3600, int(max_minutes * BYTES_PER_MINUTE) + 1024, max_total_bytes)
         self._queue: queue.Queue[Chunk | None] = queue.Queue(MAX_QUEUED)
         self._open: dict[str, Open] = {}
-        self._prune_at = 0.0
+        self._prune_at = self._paused_until = 0.0
         self.dropped = 0
         """Messages that are missing in the recordings."""
         log.warning(
@@ -112,28 +115,37 @@ class Recorder:
     # --- the thread ---
 
     def _run(self) -> None:
-        failing = False
-        for chunk in iter(self._next, None):
+        ended = False
+        while not ended:
             try:
-                self._write(chunk)
-                failing = False
-            except Exception as error:  # recording must never end a gateway, nor stop without a word
-                self.dropped += 1
-                if not failing:
-                    log.error("recording fails", bed=chunk.bed, error=type(error).__name__, detail=str(error))
-                failing = True
-                self._open.pop(chunk.session, None)
+                ended = self._step()
+            except Exception as error:  # it must never end a gateway, nor stop without a word
+                log.error("recording fails", error=type(error).__name__, detail=str(error))
+                self._paused_until = time.monotonic() + PAUSE_S
+                self._give_up_files()
         for session in list(self._open):
             self._finish(session)
 
-    def _next(self) -> Chunk | None:
-        while True:
-            if time.monotonic() >= self._prune_at:
-                self._prune()
-            try:
-                return self._queue.get(timeout=PRUNE_INTERVAL_S)
-            except queue.Empty:
-                continue
+    def _step(self) -> bool:
+        """One chunk, or the broom. True: the end."""
+        if time.monotonic() >= self._prune_at:
+            self._prune()
+        try:
+            chunk = self._queue.get(timeout=PRUNE_INTERVAL_S)
+        except queue.Empty:
+            return False
+        if chunk and time.monotonic() < self._paused_until:
+            self.dropped += 1
+        elif chunk:
+            self._write(chunk)
+        return chunk is None
+
+    def _give_up_files(self) -> None:
+        """What they have of the audio stays readable: the header is kept up to date."""
+        for current in self._open.values():
+            with contextlib.suppress(OSError), current.file:
+                current.wav.close()
+        self._open.clear()
 
     def _write(self, chunk: Chunk) -> None:
         if chunk.audio is None:

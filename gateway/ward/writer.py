@@ -27,6 +27,8 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 """Between attempts while the disk fails."""
 TIDY_INTERVAL_S = 60.0
+TIDY_RETRY_S = 5.0
+"""When a reader was in the way."""
 SESSION_AGE_S = 86_400.0
 log = structlog.get_logger()
 
@@ -108,12 +110,13 @@ class Writer:
     def depth(self) -> int:
         return len(self._backlog)
 
-    def close(self, patience_s: float) -> None:
-        """Write what waits, for so long at most. Blocks."""
+    def close(self, patience_s: float) -> bool:
+        """Write what waits, for so long at most. Blocks. False: the thread hangs in the disk."""
         with self._changed:
             self._closing_at = time.monotonic() + patience_s
             self._changed.notify()
         self._thread.join(patience_s + 1)
+        return not self._thread.is_alive()
 
     # --- the thread ---
 
@@ -132,9 +135,10 @@ class Writer:
     def _next(self, pause_s: float) -> list[Item] | None:
         """Sleep until there is work: items, none when it is time to tidy up, None: the end."""
         with self._changed:
-            if pause_s:
-                patience = pause_s if self._closing_at is None else FIRST_PAUSE_S
-                self._changed.wait_for(lambda: self._closing_at is not None, patience)
+            if pause_s and self._closing_at is None:
+                self._changed.wait_for(lambda: self._closing_at is not None, pause_s)
+            elif pause_s:
+                self._changed.wait(FIRST_PAUSE_S)
             else:
                 until_tidy_s = max(0.0, self._tidy_at - time.monotonic())
                 self._changed.wait_for(lambda: self._closing_at is not None or self._backlog, until_tidy_s)
@@ -201,8 +205,8 @@ class Writer:
         now, retention_s = self._book.now(), self._book.retention_s
         ledger.turn(now - retention_s / SLICES_KEPT)
         if not ledger.expire(now - retention_s, now - SESSION_AGE_S):
-            ledger.truncate_log()
-            self._tidy_at = time.monotonic() + TIDY_INTERVAL_S
+            emptied = ledger.truncate_log()
+            self._tidy_at = time.monotonic() + (TIDY_INTERVAL_S if emptied else TIDY_RETRY_S)
 
     def _recover(self, error: Exception) -> None:
         with self._changed:
