@@ -91,7 +91,7 @@ class ModelSettings(Section):
 
     model: str = Field(
         "auto",
-        description="Name of `care-voice models list`, directory, or `auto` (GPU: large-v3-turbo, CPU: small).",
+        description="A name of `care-voice models list`, a directory, or `auto` (large-v3-turbo, or small).",
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="`auto` takes the GPU when there is one; `cuda` refuses to start without."
