@@ -3,6 +3,7 @@
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+_CONTAINER_DATA = Path("/app/data")
 
 
 def static_dir() -> Path:
@@ -13,6 +14,13 @@ def static_dir() -> Path:
 def bundled_models_dir() -> Path:
     """manifest.toml and the demo model. Read-only."""
     return _find("models")
+
+
+def data_dir(configured: str = "") -> Path:
+    """What the gateway must not lose: as configured, else /app/data if it exists, else the user's."""
+    if configured:
+        return Path(configured).expanduser().absolute()
+    return _CONTAINER_DATA if _CONTAINER_DATA.is_dir() else Path("~/.local/share/care-voice").expanduser()
 
 
 def _find(name: str) -> Path:

@@ -7,12 +7,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 FILES = sorted(ROOT.rglob("*.py"))
-SHARED = {"events", "config", "metrics", "resources", ""}
+SHARED = {"events", "config", "metrics", "resources", "private_files", ""}
 ALLOWED = {
     "app": {
         "chronicle",
         "overload",
         "roster",
+        "tls",
         "vitals",
         "connection",
         "inference",
@@ -34,6 +35,9 @@ ALLOWED = {
     "config": set(),
     "metrics": set(),
     "resources": set(),
+    "private_files": set(),
+    "local_ca": set(),
+    "tls": {"local_ca"},
     "logs": set(),
     "__init__": set(),
     "__main__": {"commands"},

@@ -39,6 +39,8 @@ class Principal:
     name: str = ""
     expires_at: float | None = None
     """Unix seconds; None: when the key is revoked."""
+    renewable: bool = False
+    """It came by a login, which may be made to last longer; other tokens end when they end."""
 
 
 OPEN = Principal("", "admin", ALL_BEDS, "anybody")
@@ -91,7 +93,7 @@ def narrow(principal: Principal, role: str | None, beds: Sequence[str] | None) -
     check_patterns(beds)
     if principal.role != "admin" and not all(any(within(b, held) for held in principal.beds) for b in beds):
         raise AccessError(403, "wider_beds", f"These beds reach beyond {', '.join(principal.beds)}.")
-    return replace(principal, role=wanted, beds=tuple(beds))
+    return replace(principal, role=wanted, beds=tuple(beds), renewable=False)
 
 
 def _role(name: str) -> Role:

@@ -23,6 +23,8 @@ SIGNING_DAYS = 30
 MAX_TOKEN_S = 12 * 3600
 CLOCK_SKEW_S = 60
 ALGORITHM = "HS256"
+LOGIN_PREFIX = "login-"
+"""Of the ids (jti) of tokens that a login made."""
 CLAIMS = ("sub", "role", "beds", "iat", "exp", "jti")
 
 
@@ -57,6 +59,7 @@ class Claims:
     role: Role
     beds: tuple[str, ...]
     expires_at: float
+    token_id: str
 
 
 # --- API keys ---
@@ -139,10 +142,8 @@ def read_token(token: str, keys: Sequence[SigningKey], now: float) -> Claims:
             algorithms=[ALGORITHM],
             options={"require": list(CLAIMS), "verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )
-        claims = msgspec.convert(
-            {"subject": said["sub"], "role": said["role"], "beds": said["beds"], "expires_at": said["exp"]},
-            Claims,
-        )
+        names = {"subject": "sub", "role": "role", "beds": "beds", "expires_at": "exp", "token_id": "jti"}
+        claims = msgspec.convert({name: said[claim] for name, claim in names.items()}, Claims)
         issued_at = msgspec.convert(said["iat"], float)
     except (jwt.InvalidTokenError, msgspec.ValidationError, UnicodeError):
         raise AccessError(401, "bad_token", "This is neither a key nor a token of this gateway.") from None
@@ -160,7 +161,10 @@ def check_token(
     if record is None:
         raise AccessError(401, "revoked_key", "The key behind this token is gone. Ask for a new one.")
     owner = check_record(record, now)
-    return replace(owner, role=claims.role, beds=claims.beds, expires_at=claims.expires_at)
+    renewable = claims.token_id.startswith(LOGIN_PREFIX)
+    return replace(
+        owner, role=claims.role, beds=claims.beds, expires_at=claims.expires_at, renewable=renewable
+    )
 
 
 def check_secret(

@@ -137,6 +137,7 @@ def test_narrowing_says_why_not() -> None:
     assert narrow(VIEWER, None, ["3A"]).beds == ("3A",)
     assert narrow(ADMIN, "viewer", ["3A"]).role == "viewer"
     assert narrow(VIEWER, None, None) == VIEWER
+    assert not narrow(replace(VIEWER, renewable=True), None, None).renewable
 
 
 @pytest.mark.parametrize("bad", [[], ["a/b"], ["a,b"], [""], ["a\n"], ["x" * 65], ["a"] * (MAX_BEDS + 1)])

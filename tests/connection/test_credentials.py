@@ -14,6 +14,7 @@ from gateway.connection.access import ROLES, AccessError, Principal
 from gateway.connection.credentials import (
     CLOCK_SKEW_S,
     ID_BYTES,
+    LOGIN_PREFIX,
     MAX_TOKEN_S,
     SECRET_BYTES,
     SIGNING_DAYS,
@@ -131,6 +132,14 @@ def test_a_token_expires() -> None:
     """To the second."""
     assert read_token(TOKEN, [SIGNER], TOKEN_OVER - 1)
     assert code(read_token, TOKEN, [SIGNER], TOKEN_OVER) == "expired_token"
+
+
+def test_only_a_login_can_be_renewed() -> None:
+    """Its token's id says so; the key itself needs no renewing."""
+    login, _ = make_token(HOLDER, 60, SIGNER, f"{LOGIN_PREFIX}x", NOW)
+    assert check_token(login, [SIGNER], [RECORD], NOW).renewable
+    assert not check_token(TOKEN, [SIGNER], [RECORD], NOW).renewable
+    assert not HOLDER.renewable
 
 
 def test_a_token_dies_with_its_key() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.connection.access import AccessError, Principal
 from gateway.connection.credentials import SIGNING_DAYS, check_key, check_secret, make_token
-from gateway.connection.keys import ApiKeys, KeyFileError, SigningKeys, write_private
+from gateway.connection.keys import ApiKeys, KeyFileError, SigningKeys
 
 NURSE = Principal("", "viewer", ("3*",), "夜班")
 
@@ -135,14 +135,3 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(KeyFileError, match=r"Cannot (read|write)"):
         ApiKeys(tmp_path / "data").create(NURSE)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All or nothing, and no litter."""
-    path = tmp_path / "x"
-    write_private(path, b"old")
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        write_private(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
