@@ -2,6 +2,10 @@
 
 import secrets
 import time
+import traceback
+from collections.abc import Callable
+
+import structlog
 
 from gateway.connection.closing import CloseCode
 from gateway.connection.effects import (
@@ -25,6 +29,8 @@ from gateway.connection.resuming import Identity, Past
 from gateway.connection.session import Session, State
 from gateway.events import Hypothesis
 
+log = structlog.get_logger()
+
 
 class Speaker:
     """Outlives its sockets until the session is closed."""
@@ -43,30 +49,30 @@ class Speaker:
     # --- what its socket tells it ---
 
     def receive(self, message: ClientMessage) -> None:
-        self._perform(self.session.receive(message, time.monotonic()))
+        self._do(lambda: self.session.receive(message, time.monotonic()))
 
     def receive_mistake(self, code: str, message: str) -> None:
-        self._perform(self.session.receive_mistake(code, message, time.monotonic()))
+        self._do(lambda: self.session.receive_mistake(code, message, time.monotonic()))
 
     def fail(self, refused: Refused) -> None:
-        self._perform(self.session.fail(refused))
+        self._do(lambda: self.session.fail(refused))
 
     def attach(self, writer: Writer, after: int) -> None:
         """The client is back; a socket that it still had is fenced off."""
         if self._writer:
             self._writer.close(CloseCode.SUPERSEDED, "continued on another socket")
         self._writer = writer
-        self._perform(self.session.attach(after, time.monotonic()))
+        self._do(lambda: self.session.attach(after, time.monotonic()))
 
     def restore(self, identity: Identity, start: Start, past: Past) -> None:
         """Go on where another gateway process stopped."""
         self.session.identity = identity
-        self._perform(self.session.receive(start, time.monotonic(), past))
+        self._do(lambda: self.session.receive(start, time.monotonic(), past))
 
     def give_way(self) -> None:
         """The socket belongs to an older session: this one never began."""
         self._writer = None
-        self._perform(self.session.finish(time.monotonic()))
+        self._do(lambda: self.session.finish(time.monotonic()))
 
     def lose(self, writer: Writer, clean: bool) -> None:
         """A socket is no more; the session waits for another one, unless the client has said goodbye."""
@@ -74,28 +80,28 @@ class Speaker:
             writer.close(CloseCode.DONE, "")
             self._writer = None
             now = time.monotonic()
-            self._perform(self.session.finish(now) if clean else self.session.detach(now))
+            self._do(lambda: self.session.finish(now) if clean else self.session.detach(now))
 
     # --- what the gateway tells it ---
 
     def deliver(self, hypothesis: Hypothesis) -> None:
-        self._perform(self.session.receive_hypothesis(hypothesis, time.monotonic()))
+        self._do(lambda: self.session.receive_hypothesis(hypothesis, time.monotonic()))
 
     def written(self, durable: bool) -> None:
-        self._perform(self.session.written(durable, time.monotonic()))
+        self._do(lambda: self.session.written(durable, time.monotonic()))
 
     def tick(self) -> None:
-        self._perform(self.session.handle_timeout(time.monotonic()))
+        self._do(lambda: self.session.handle_timeout(time.monotonic()))
 
     def stretch_partials(self, factor: float | None, notice: Notice) -> None:
-        self._perform(self.session.stretch_partials(factor, notice))
+        self._do(lambda: self.session.stretch_partials(factor, notice))
 
     def notify(self, notice: Notice) -> None:
-        self._perform(self.session.notify(notice))
+        self._do(lambda: self.session.notify(notice))
 
     def drain(self) -> None:
         """The gateway stops: give the open utterance its final, then close."""
-        self._perform(self.session.finish(time.monotonic(), CloseCode.GOING_AWAY))
+        self._do(lambda: self.session.finish(time.monotonic(), CloseCode.GOING_AWAY))
 
     def cut(self, code: CloseCode, reason: str) -> None:
         """Close the socket without waiting for the session."""
@@ -103,6 +109,18 @@ class Speaker:
             self._writer.close(code, reason)
 
     # --- effects ---
+
+    def _do(self, step: Callable[[], list[Effect]]) -> None:
+        """A fault of ours ends this session alone, and says where it is (never with what was said)."""
+        try:
+            self._perform(step())
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{where.filename}:{where.lineno}"
+            log.error("session failed", session=self.session.number, error=type(error).__name__, where=place)
+            self.session.state = State.CLOSED
+            self.cut(CloseCode.INTERNAL, "internal error")
+            self._ports.dismiss(self)
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import WSMsgType, web
 from msgspec import structs
 
+from gateway.connection.access import Principal, may_speak
 from gateway.connection.closing import CloseCode
 from gateway.connection.messages import Audio, Start
 from gateway.connection.opening import Refused
@@ -27,11 +28,11 @@ log = structlog.get_logger()
 class Connection:
     """One socket. Its speaker is new, or had other sockets before."""
 
-    def __init__(self, writer: Writer, ports: Ports, principal: str) -> None:
+    def __init__(self, writer: Writer, ports: Ports, principal: Principal) -> None:
         self._writer = writer
         self._ports = ports
         self._principal = principal
-        self._speaker: Member = Speaker(ports, writer, principal)
+        self._speaker: Member = Speaker(ports, writer, principal.id)
 
     @property
     def number(self) -> int:
@@ -89,7 +90,7 @@ class Connection:
             raise cannot_resume(expired=self._ports.has_expired(resume.session))
 
 
-async def stream(request: web.Request, ports: Ports, principal: str) -> web.StreamResponse:
+async def stream(request: web.Request, ports: Ports, principal: Principal) -> web.StreamResponse:
     """GET /v1/stream: a speaker's WebSocket, from upgrade to close."""
     if reason := ports.refusal():
         return web.json_response({"error": reason}, status=503, headers={"Retry-After": "5"})
@@ -104,9 +105,10 @@ async def stream(request: web.Request, ports: Ports, principal: str) -> web.Stre
         await socket.prepare(request)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
-            await connection.read(socket)
+            with ports.gate.guard(principal, writer.close):
+                await connection.read(socket)
             writer.close(CloseCode.DONE, "")
     finally:
         connection.lose(clean=False)
-        log.info("speaker disconnected", session=connection.number, code=socket.close_code)
+        log.info("speaker disconnected", session=connection.number, code=int(socket.close_code or 0))
     return socket
