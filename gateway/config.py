@@ -26,6 +26,23 @@ class ServerSettings(Section):
     max_viewers: int = Field(
         1000, ge=1, description="Caption viewers at the same time; one more is refused (503)."
     )
+    max_connections: int = Field(
+        2000, ge=1, description="WebSockets and event streams at the same time; one more is refused (503)."
+    )
+    max_connections_per_address: int = Field(
+        256,
+        ge=0,
+        description="Of them from one address (IPv6: one /64); one more is refused (429). 0: any number. "
+        "Behind a proxy set `trusted_proxies`, or all clients are one address.",
+    )
+    max_connections_per_key: int = Field(
+        500, ge=0, description="Of them with one API key; one more is refused (429). 0: any number."
+    )
+    handshake_timeout_s: float = Field(
+        10,
+        gt=0,
+        description="A connection without a whole request (or TLS handshake) for so long is closed.",
+    )
     max_message_bytes: int = Field(
         1 << 20, ge=4096, description="Largest WebSocket message; a larger one closes 1009."
     )
@@ -33,7 +50,9 @@ class ServerSettings(Section):
     max_prompt_chars: int = Field(
         1000, ge=0, description="Characters of prompt, and of all hotwords together."
     )
-    start_timeout_s: float = Field(10, gt=0, description="Time a new speaker has to send `start`.")
+    start_timeout_s: float = Field(
+        10, gt=0, description="Time a new speaker has to send `start`, and a new viewer `watch`."
+    )
     idle_timeout_s: float = Field(
         60,
         gt=0,
@@ -43,9 +62,22 @@ class ServerSettings(Section):
         60, ge=0, description="A speaker that lost its socket may continue its session for so long."
     )
     max_ahead_s: float = Field(
-        150, gt=0, description="Audio a client may be ahead of real time before it is closed 4429."
+        150, gt=0, description="Audio that a client may send at once, to replay what it kept."
+    )
+    max_audio_rate: float = Field(
+        4, ge=1, description="Seconds of audio per second beyond that; a faster client is closed 4429."
+    )
+    max_session_h: float = Field(
+        24,
+        gt=0,
+        description="A longer session is ended between two utterances (1012); its client begins a new one.",
     )
     send_timeout_s: float = Field(10, gt=0, description="A client that does not read for so long is cut off.")
+    max_unsent_bytes: int = Field(
+        4 << 20,
+        ge=65_536,
+        description="Messages waiting for a client that reads slowly; beyond that it is closed 1013.",
+    )
     drain_grace_s: float = Field(
         10, ge=0, description="On SIGTERM: time for open utterances to get their finals."
     )
@@ -176,6 +208,9 @@ class WardSettings(Section):
 
     kept_captions: int = Field(200, ge=0, description="Captions per bed that a late viewer gets.")
     max_beds: int = Field(500, ge=1, description="Beds the gateway keeps in memory.")
+    max_known_beds: int = Field(
+        10_000, ge=1, description="Beds whose captions are numbered; a speaker for one more is refused."
+    )
     max_beds_per_viewer: int = Field(64, ge=1, description="Beds one viewer may watch.")
     max_viewer_backlog: int = Field(
         500, ge=10, description="Captions waiting for a slow viewer; beyond that it is closed 1013."
