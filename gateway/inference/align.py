@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from faster_whisper.transcribe import merge_punctuations
-from numpy.typing import NDArray
 
 from gateway.events import LogMel, Word
-from gateway.inference.decode import stack
+from gateway.inference.decode import Encoded, stack
 from gateway.inference.tokens import Vocabulary
 
 PREPENDED = "\"'“¿([{-"
@@ -36,7 +35,7 @@ LONGEST_TAIL_S = 0.3
 class Spoken:
     """A decoded item whose words are to be timed."""
 
-    encoded: NDArray[Any]
+    encoded: Encoded
     tokens: list[int]
     language: str
     task: str

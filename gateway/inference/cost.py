@@ -7,6 +7,8 @@ jobs it charges the fixed part to each job, so that no batch ever forms and noth
 
 FORGETTING = 0.97
 """Weight that an observation keeps after each newer one: about thirty passes are remembered."""
+PRIOR_WEIGHT = 0.3
+"""Of each of the two supposed passes to begin with: one device may be a hundred times as fast as another."""
 
 
 class PassCost:
@@ -15,7 +17,7 @@ class PassCost:
     def __init__(self, fixed_s: float, slope_s: float) -> None:
         self._weight = self._x = self._y = self._xx = self._xy = 0.0
         for frames in (200.0, 2000.0):
-            self._add(frames, fixed_s + slope_s * frames)
+            self._add(frames, fixed_s + slope_s * frames, PRIOR_WEIGHT)
         self._prior_slope_s = slope_s
 
     def learn(self, padded_frames: int, seconds: float) -> None:
@@ -38,9 +40,9 @@ class PassCost:
         covariance = self._xy / self._weight - mean_x * mean_y
         return min(max(0.0, covariance / variance), mean_y / mean_x)
 
-    def _add(self, x: float, y: float) -> None:
-        self._weight += 1
-        self._x += x
-        self._y += y
-        self._xx += x * x
-        self._xy += x * y
+    def _add(self, x: float, y: float, weight: float = 1.0) -> None:
+        self._weight += weight
+        self._x += weight * x
+        self._y += weight * y
+        self._xx += weight * x * x
+        self._xy += weight * x * y

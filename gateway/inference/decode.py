@@ -30,11 +30,23 @@ SILENCE_PROBABILITY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """One item's encoder output, (positions, width), where the encoder has put it."""
+
+    together: NDArray[Any]
+    """(items, positions, width): of all items that were encoded together."""
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.together.shape[1:]
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One row for the decoder."""
 
-    encoded: NDArray[Any]
-    """(positions, width): the encoder's output."""
+    encoded: Encoded
     prompt: list[int]
     frames: int
     """Log-mel frames of audio, padding not included."""
@@ -71,9 +83,13 @@ class Answer:
         return not improbable and not self.is_repetitive
 
 
-def stack(rows: Iterable[NDArray[Any]]) -> Any:
-    """Rows of equal shape as one StorageView."""
-    return ctranslate2.StorageView.from_array(np.ascontiguousarray(np.stack(list(rows))))
+def stack(items: Iterable[Encoded]) -> Any:
+    """Items of equal shape as one StorageView; neighbours are not copied (a full window has megabytes)."""
+    rows = list(items)
+    together, first = rows[0].together, rows[0].index
+    if all(row.together is together and row.index == first + i for i, row in enumerate(rows)):
+        return ctranslate2.StorageView.from_array(together[first : first + len(rows)])
+    return ctranslate2.StorageView.from_array(np.stack([row.together[row.index] for row in rows]))
 
 
 def ask(model: Any, vocabulary: Vocabulary, questions: Sequence[Question]) -> list[Answer]:

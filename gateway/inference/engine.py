@@ -19,15 +19,13 @@ from numpy.typing import DTypeLike, NDArray
 from gateway.events import Hypothesis, Job, Kind, LogMel, ModelInfo, Word
 from gateway.inference.align import Spoken, word_times
 from gateway.inference.context import EVERY_CONTEXT, FULL_FRAMES, ContextRule
-from gateway.inference.decode import Answer, Question, ask, stack
+from gateway.inference.decode import Answer, Encoded, Question, ask, stack
 from gateway.inference.device import explain, is_device_fault, is_out_of_memory, load_model
 from gateway.inference.protocol import DECODE_FAILED, EngineSpec
 from gateway.inference.tokens import Vocabulary
 
 LOG = logging.getLogger(__name__)
 DEMO_LANGUAGES = ("en", "zh")
-Encoded = NDArray[Any]
-"""(positions, width), one item's encoder output."""
 
 
 def load(spec: EngineSpec) -> "WhisperEngine":
@@ -80,8 +78,17 @@ class WhisperEngine:
             for frames in lengths:
                 silence = np.full((self.info.mel_bands, frames), -1.5, np.float32)
                 self._pass([Job(0, 0, 0, kind, silence, 0.0) for kind in (Kind.PARTIAL, Kind.FINAL)])
+            self._warm_up_alignment()
         except (RuntimeError, ValueError) as error:
             raise explain(error, self.info.name) from error
+
+    def _warm_up_alignment(self) -> None:
+        """Of words that nobody said: silence has none of its own."""
+        silence = np.full((self.info.mel_bands, EVERY_CONTEXT[0]), -1.5, np.float32)
+        encoded = self._encode([Job(0, 0, 0, Kind.FINAL, silence, 0.0)])[0]
+        language = self._vocabulary.languages[0]
+        tokens = self._vocabulary.tokenizer(language, "transcribe").encode(" one two")
+        self._align([Spoken(encoded, tokens, language, "transcribe", silence)])
 
     def transcribe(self, jobs: Sequence[Job]) -> list[Hypothesis]:
         """One hypothesis per job, in order. Features are (mel bands, 1..3000 frames).
@@ -141,18 +148,18 @@ class WhisperEngine:
         encoded: dict[int, Encoded] = {}
         for (padded, _), members in groups.items():
             features = [jobs[i].features for i in members]
-            encoded.update(zip(members, self._encode_padded(features, padded), strict=True))
+            together = self._encode_padded(features, padded)
+            encoded.update((member, Encoded(together, i)) for i, member in enumerate(members))
         return [encoded[i] for i in range(len(jobs))]
 
-    def _encode_padded(self, features: Sequence[LogMel], frames: int) -> Encoded:
-        if self.info.device == "cpu":
-            padded = pad_with_silence(features, frames)
-            return np.array(self._model.encode(ctranslate2.StorageView.from_array(padded)))
-        half = ctranslate2.StorageView.from_array(pad_with_silence(features, frames, np.float16))
-        output = self._model.encode(half, to_cpu=True)
+    def _encode_padded(self, features: Sequence[LogMel], frames: int) -> NDArray[Any]:
+        """(items, positions, width), in the encoder's own memory."""
+        half = self.info.device == "cuda"
+        padded = pad_with_silence(features, frames, np.float16 if half else np.float32)
+        output = self._model.encode(ctranslate2.StorageView.from_array(padded), to_cpu=True)
         if output.dtype == ctranslate2.DataType.bfloat16:  # numpy has no such type
             output = output.to(ctranslate2.DataType.float32)
-        return np.array(output)
+        return np.asarray(output)
 
     def _check(self, features: LogMel) -> None:
         if features.ndim != 2 or features.shape[0] != self.info.mel_bands:

@@ -108,27 +108,27 @@ def restart(spec: EngineSpec, _: argparse.Namespace) -> None:
 
 
 async def _restart(spec: EngineSpec) -> None:
-    said = sentences()
     made = Bench(spec, InferenceSettings(max_batch_size=8))
     answered_at: list[float] = []
     made.on_answer = lambda _: answered_at.append(time.monotonic())
-    await made.worker.start()
-    for i, sentence in enumerate(said):
-        made.worker.submit(job(sentence, i))
+    info = await made.worker.start()
+    mels = pieces(3, 64, info.mel_bands)
+    for session, mel in enumerate(mels):
+        made.worker.submit(Job(session, 1, 1, Kind.FINAL, mel, 3.0, language="en"))
     await made.until(lambda: made.answers)
     assert made.worker.pid
     before, killed = len(answered_at), time.monotonic()
     os.kill(made.worker.pid, signal.SIGKILL)
     await made.until(lambda: len(made.of(WorkerReady)) == 2)
     ready = time.monotonic()
-    await made.until(lambda: len(made.answers) == len(said))
+    await made.until(lambda: len(made.answers) == len(mels))
     await made.worker.stop()
     say(
         restart_s=round(ready - killed, 2),
         first_answer_s=round(answered_at[before] - killed, 2),
         in_flight=made.of(WorkerDied)[0].in_flight,
         answered=len({answer.session for answer in made.answers}),
-        of=len(said),
+        of=len(mels),
         failed=sum(answer.failure is not None for answer in made.answers),
     )
 
@@ -237,7 +237,7 @@ def passes(spec: EngineSpec, chosen: argparse.Namespace) -> None:
             for size in chosen.batches:
                 jobs = [
                     Job(i, 1, 1, kind, mel, duration_s, language="en", words=words)
-                    for i, mel in enumerate(pieces(duration_s, size))
+                    for i, mel in enumerate(pieces(duration_s, size, engine.info.mel_bands))
                 ]
                 _time_pass(engine, timed, jobs)
 
@@ -275,8 +275,8 @@ def queue(spec: EngineSpec, _: argparse.Namespace) -> None:
 
 async def _queue(spec: EngineSpec) -> None:
     made = Bench(spec, InferenceSettings())
-    await made.worker.start()
-    mels = pieces(4, 200)
+    info = await made.worker.start()
+    mels = pieces(4, 200, info.mel_bands)
     for kind in (Kind.FINAL, Kind.PARTIAL, Kind.FINAL):
         made.events.clear()
         made.answers.clear()

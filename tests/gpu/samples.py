@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from gateway.events import Job, Kind, LogMel
-from tests.inference.clips import REFS, edit_distance, features, units
+from faster_whisper.feature_extractor import FeatureExtractor
+
+from gateway.events import HOP_SAMPLES, SAMPLE_RATE, Job, Kind, LogMel
+from tests.inference.clips import REFS, audio, edit_distance, features, units
 
 BEFORE_S = 0.3
 AFTER_S = 0.4
 """Pre-roll and hangover around a sentence."""
+
+MOST_LENGTHS = 32
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,11 @@ def error_rate(said: Sequence[Sentence], heard: list[str], language: str) -> flo
     return sum(edit_distance(*pair) for pair in pairs) / sum(len(reference) for reference, _ in pairs)
 
 
-def pieces(duration_s: float, count: int) -> list[LogMel]:
-    """`count` different pieces of a long English clip, overlapping if need be."""
-    last_s = REFS["mono_en.wav"]["duration"] - duration_s - 1
-    starts = [last_s * i / max(1, count - 1) for i in range(count)]
-    return [features("mono_en.wav", round(start, 2), round(start + duration_s, 2)) for start in starts]
+def pieces(duration_s: float, count: int, mel_bands: int = 80) -> list[LogMel]:
+    """`count` different pieces of a long English clip, no two of the same length, overlapping if need be."""
+    extract = FeatureExtractor(feature_size=mel_bands)
+    samples = audio("mono_en.wav")
+    last = len(samples) - int((duration_s + 1) * SAMPLE_RATE)
+    starts = [last * i // max(1, count - 1) for i in range(count)]
+    lengths = [int(duration_s * SAMPLE_RATE) - i % MOST_LENGTHS * HOP_SAMPLES for i in range(count)]
+    return [extract(samples[start : start + n]) for start, n in zip(starts, lengths, strict=True)]

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.inference.align import Spoken, word_times
+from gateway.inference.decode import Encoded
 from gateway.inference.tokens import Vocabulary
 from tests.inference.clips import DEMO
 
@@ -41,7 +42,7 @@ def spoken(
     mel = np.full((80, frames), -0.5, np.float32)
     mel[:, loud] = 1.0
     ids = WORDS.tokenizer(language, "transcribe").encode(text)
-    return Spoken(np.zeros((4, 2), np.float32), ids, language, task, mel)
+    return Spoken(Encoded(np.zeros((1, 4, 2), np.float32), 0), ids, language, task, mel)
 
 
 def texts(item: Spoken) -> list[str]:

@@ -45,3 +45,16 @@ def test_single_jobs_do_not_hide_that_batches_are_cheap() -> None:
 
 def test_the_first_guess_is_the_prior() -> None:
     assert PassCost(0.03, 7e-5).predict_s(500) == pytest.approx(0.03 + 500 * 7e-5)
+
+
+def test_a_gpu_is_found_out_within_a_few_passes() -> None:
+    """Told to expect a small model on a CPU, it fills passes of 100 ms on a GPU after half a second."""
+    cost = PassCost(0.03, 7e-5)
+    frames, items, spent_s = 500, 1, 0.0
+    while items < 12:
+        seconds = 0.03 + 1.1e-5 * items * frames  # large-v3-turbo on one H100
+        cost.learn(items * frames, seconds)
+        spent_s += seconds
+        limit_s = max(0.1, 2 * cost.predict_s(frames))
+        items = next(n for n in range(32, 0, -1) if n == 1 or cost.predict_s(n * frames) <= limit_s)
+    assert spent_s < 0.5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.decode import MAX_ROWS, Answer, Question, ask
+from gateway.inference.decode import MAX_ROWS, Answer, Encoded, Question, ask, stack
 from gateway.inference.tokens import MAX_POSITIONS, Vocabulary
 from tests.inference.clips import DEMO
 
@@ -32,7 +32,7 @@ class ScriptedModel:
 
 
 def question(row: int, prompt: int = 4, frames: int = 200, beam: int = 5, retry: bool = True) -> Question:
-    return Question(np.full((1, 2), row, np.float32), [1] * prompt, frames, beam, retry)
+    return Question(Encoded(np.full((1, 1, 2), row, np.float32), 0), [1] * prompt, frames, beam, retry)
 
 
 def answers(
@@ -114,3 +114,19 @@ def test_an_empty_answer_has_a_finite_probability() -> None:
     assert found[0].average_logprob == 0.0
     assert found[0].text == ""
     assert len(model.calls) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4)), min_size=1, max_size=8))
+def test_a_stack_is_its_rows_in_order(places: list[tuple[int, int]]) -> None:
+    """Neighbours, repeats, gaps, any order, from one pass of the encoder or two."""
+    passes = [np.arange(30, dtype=np.float32).reshape(5, 3, 2) + 100 * n for n in (0, 1)]
+    stacked = np.array(stack(Encoded(passes[n], index) for n, index in places))
+    assert np.array_equal(stacked, np.stack([passes[n][index] for n, index in places]))
+
+
+def test_neighbours_are_not_copied() -> None:
+    """What the encoder has put side by side goes to the decoder from there."""
+    together = np.zeros((5, 3, 2), np.float32)
+    stacked = np.asarray(stack(Encoded(together, i) for i in (1, 2, 3)))
+    assert np.shares_memory(stacked, together[1:4])
+    assert stacked.shape == (3, 3, 2)
