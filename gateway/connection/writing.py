@@ -17,13 +17,21 @@ class Writer:
     """Writes to one socket in order; never lets a caller wait."""
 
     def __init__(
-        self, socket_: web.WebSocketResponse, request: web.Request, limit: int, timeout_s: float
+        self,
+        socket_: web.WebSocketResponse,
+        request: web.Request,
+        limit: int,
+        timeout_s: float,
+        limit_bytes: int = 4 << 20,
     ) -> None:
+        """`limit`, `limit_bytes`: what may wait for a slow reader."""
         self._socket = socket_
         self._transport = request.transport
         self._timeout_s = timeout_s
-        self._outbox = Outbox(limit)
+        self._outbox = Outbox(limit, limit_bytes)
         self._wake = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._answered.set()
         self._ending: tuple[int, str] | None = None
         if self._transport and (raw := self._transport.get_extra_info("socket")):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
@@ -32,10 +40,12 @@ class Writer:
     def dropped_partials(self) -> int:
         return self._outbox.dropped_partials
 
-    def put(self, text: str, partial_of: Hashable = None) -> None:
+    def put(self, text: str, partial_of: Hashable = None, asked: bool = False) -> None:
         """Queue a message (see Outbox.put); nothing is taken after close()."""
         if self._ending is None:
-            self._outbox.put(text, partial_of)
+            self._outbox.put(text, partial_of, asked)
+            if self._outbox.has_asked:
+                self._answered.clear()
             if self._outbox.overflowed:
                 self.close(CloseCode.OVERLOADED, "reading too slowly")
             self._wake.set()
@@ -45,6 +55,10 @@ class Writer:
         if self._ending is None:
             self._ending = (code, reason)
             self._wake.set()
+
+    async def answered(self) -> None:
+        """Wait until the peer has read what it asked for, or is gone."""
+        await self._answered.wait()
 
     async def run(self) -> None:
         """Write until closed. Ends by itself when the peer is gone or does not read."""
@@ -56,6 +70,8 @@ class Writer:
                 await self._socket.close(code=code, message=reason.encode()[:120])
         except (TimeoutError, ConnectionError):
             self.abort()
+        finally:
+            self._answered.set()
 
     async def _write_one(self) -> bool:
         """False when everything is written and the end has come."""
@@ -63,6 +79,8 @@ class Writer:
         if text is not None:
             async with asyncio.timeout(self._timeout_s):
                 await self._socket.send_str(text)
+            if not self._outbox.has_asked:
+                self._answered.set()
             return True
         if self._ending is not None:
             return False

@@ -50,6 +50,81 @@ def test_a_reader_too_slow_for_finals_overflows() -> None:
     assert drain(box) == ["a", "b"]
 
 
+def test_bytes_count_as_messages_do() -> None:
+    """UTF-8 bytes, not characters: exactly the limit may wait, one byte more may not."""
+    box = Outbox(100, limit_bytes=6)
+    box.put("你")
+    box.put("abc")
+    assert not box.overflowed
+    box.put("d")
+    assert box.overflowed
+    assert drain(box) == ["你", "abc"]
+
+
+def test_partials_go_first_when_there_are_too_many_bytes() -> None:
+    """A final takes the room of partials; a partial takes nobody's."""
+    box = Outbox(100, limit_bytes=6)
+    box.put("four", partial_of=1)
+    box.put("abc")
+    assert (drain(box), box.dropped_partials) == (["abc"], 1)
+    box.put("abcd")
+    box.put("xyz", partial_of=1)
+    assert not box.overflowed
+    assert (drain(box), box.dropped_partials) == (["abcd"], 2)
+
+
+def test_one_message_may_be_of_any_size() -> None:
+    """A long final to a reader that keeps up is no fault of the reader."""
+    box = Outbox(100, limit_bytes=6)
+    box.put("longer than the limit")
+    assert not box.overflowed
+    assert box.take() == "longer than the limit"
+    box.put("longer than the limit")
+    assert not box.overflowed
+
+
+def test_answers_do_not_count() -> None:
+    """Snapshots of all beds may be long and many, as long as they are asked for one at a time."""
+    box = Outbox(2, limit_bytes=6)
+    for _ in range(10):
+        box.put("a snapshot", asked=True)
+    box.put("abc")
+    box.put("def")
+    assert not box.overflowed
+    while box.has_asked:
+        assert box.take() == "a snapshot"
+    assert drain(box) == ["abc", "def"]
+    box.put("abc")
+    box.put("def")
+    box.put("g")
+    assert box.overflowed
+
+
+@given(
+    st.lists(st.tuples(st.text("a你", max_size=5), st.sampled_from([None, 1, 2]), st.booleans())),
+    st.integers(1, 30),
+    st.data(),
+)
+def test_the_count_of_bytes_never_drifts(
+    puts: list[tuple[str, int | None, bool]], limit_bytes: int, data: st.DataObject
+) -> None:
+    """Whatever came and went, nothing is left behind in the count: the limit is where it was."""
+    box = Outbox(1000, limit_bytes)
+    waiting: list[str] = []
+    for text, partial_of, asked in puts:
+        box.put(text, partial_of if not asked else None, asked)
+        if data.draw(st.booleans()):
+            box.take()
+    waiting = drain(box)
+    assert len(waiting) <= len(puts)
+    box.overflowed = False
+    box.put("a" * limit_bytes)
+    box.put("")
+    assert not box.overflowed
+    box.put("b")
+    assert box.overflowed
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=100), st.integers(1, 10))
 def test_finals_are_a_prefix_of_what_was_put(items: list[tuple[int, bool]], limit: int) -> None:
     """Without overflow every final is there, in order; with one, a prefix of them; never more than limit + keys wait."""
