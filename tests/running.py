@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 REPO = Path(__file__).parent.parent
+LOGS: list[Path] = []
+"""Of every gateway that this test run started (tests/conftest.py looks through them at the end)."""
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 
@@ -38,6 +40,7 @@ class RunningGateway:
 
     @classmethod
     def start(cls, log_path: Path, *options: str, ready: bool = True) -> "RunningGateway":
+        LOGS.append(log_path)
         with log_path.open("w") as log:
             process = subprocess.Popen(
                 command(

@@ -15,6 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 REFERENCES: dict[str, Any] = json.loads((Path(__file__).parent / "data/audio/refs.json").read_text())
+SECRETS: set[str] = set()
+"""Tokens that gateways gave out in this test run."""
 WAIT_S = 30
 PATIENCE = 30
 
@@ -31,7 +33,9 @@ class Peer:
 
     async def start(self, **fields: Any) -> dict[str, Any]:
         await self.say("start", **fields)
-        return await self.until("started")
+        started = await self.until("started")
+        SECRETS.add(started["token"])
+        return started
 
     async def speak(self, pcm: bytes, chunk: int = 3200, pause_s: float = 0) -> None:
         """As fast as it goes, or with a pause after each chunk."""
