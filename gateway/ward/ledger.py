@@ -111,7 +111,8 @@ class Ledger:
 
     def turn(self, before: float) -> None:
         """Begin a new slice if the current one began before this time, and another one is free."""
-        if (self._stored_at(self._current, "ASC") or before) < before:
+        first = self._stored_at(self._current, "ASC")
+        if first is not None and first < before:
             free = (name for name in SLICES if self._stored_at(name, "ASC") is None)
             self._current = next(free, self._current)
 

@@ -90,7 +90,7 @@ class Writer:
         self._changed = threading.Condition()
         self._closing_at: float | None = None
         self._tidy_at = 0.0
-        self._failing = False
+        self._failing = lock.owes
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
