@@ -5,8 +5,9 @@ import contextlib
 import itertools
 import socket
 import sys
+import tempfile
 import urllib.request
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 
 import click
@@ -19,7 +20,9 @@ from gateway.client.printer import CaptionPrinter
 from gateway.client.sources import SourceError, SourceOptions, open_source
 from gateway.client.speaker import StreamError
 from gateway.client.speaker import stream as run_stream
+from gateway.commands.child import STOP_TIMEOUT_S
 from gateway.commands.stream import on_signals
+from gateway.connection.access import is_loopback
 from gateway.connection.messages import Start
 from gateway.resources import bundled_models_dir
 
@@ -27,7 +30,6 @@ DIALOGS = (("zh", "dialog_zh.wav"), ("en", "dialog_en.wav"))
 BED = "demo"
 PAUSE_S = 3.0
 READY_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 20.0
 WELCOME = """\
 captions of the bed 字幕   {url}/beds/demo
 all beds 病房總覽          {url}/
@@ -47,7 +49,9 @@ class DemoError(Exception):
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address the gateway listens on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; there are no keys."
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
 )
@@ -109,26 +113,34 @@ async def _run(host: str, port: int, once: bool, fast: float) -> None:
 async def _gateway(host: str, port: int, console: Console) -> AsyncIterator[Process]:
     """A gateway as a child process, its output shown; stopped politely at the end, then by force.
 
-    It has a session of its own, so that Ctrl-C reaches only us and it can give the last captions.
+    It has a session of its own, so that Ctrl-C reaches only us and it can give the last captions, and a pipe
+    from us, so that it does not live on when we are killed.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", "--model", "demo", "--device", "cpu", "--host", host,
-        "--port", str(port), "--log-format", "console",
-        stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True, limit=1 << 20,
-    )  # fmt: skip
-    showing = asyncio.create_task(_show_output(process, console))
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+    with tempfile.TemporaryDirectory(prefix="care-voice-demo-") as data_dir:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.commands.child", *_options(host, port, data_dir),
+            stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True, limit=1 << 20,
+        )  # fmt: skip
+        showing = asyncio.create_task(_show_output(process, console))
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        await showing
+            await showing
+
+
+def _options(host: str, port: int, data_dir: str) -> list[str]:
+    """Nothing is kept, and a gateway in use on this machine shares neither journal nor keys with the demo."""
+    listening = ["--host", host, "--port", str(port), *([] if is_loopback(host) else ["--insecure"])]
+    keeping = ["--data-dir", data_dir, "--retention-h", "0"]
+    return ["--model", "demo", "--device", "cpu", "--log-format", "console", *listening, *keeping]
 
 
 async def _show_output(process: Process, console: Console) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,18 +15,23 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.commands.demo import DIALOGS, _answers, _free_port, _reachable, demo
+from gateway.commands.demo import DIALOGS, _answers, _free_port, _options, _reachable, demo
 from gateway.resources import bundled_models_dir
+from tests.running import environment
 
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="needs Linux's /proc to find the gateway"
+)
 REFS = Path(__file__).parent.parent / "data" / "audio" / "refs.json"
 
 
 @contextlib.asynccontextmanager
-async def running(*arguments: str) -> AsyncIterator[Process]:
+async def running(*arguments: str, **variables: str) -> AsyncIterator[Process]:
     """The demo on a free port; ended with its gateway whatever the test does."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "demo", "--port", "0", *arguments, stdout=PIPE, stderr=STDOUT
-    )
+        sys.executable, "-m", "gateway", "demo", "--port", "0", *arguments,
+        stdout=PIPE, stderr=STDOUT, env=environment(variables),
+    )  # fmt: skip
     try:
         yield process
     finally:
@@ -51,16 +57,36 @@ def address(text: str) -> str:
     return pages[0].removesuffix("/beds/demo")
 
 
+def children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
 def first_child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return children(pid)[0]
+
+
+def is_running(pid: int) -> bool:
+    """There, and not only waiting for somebody to take its exit status."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 @pytest.mark.slow
-async def test_it_plays_a_conversation_in_both_languages() -> None:
-    """The real gateway with the demo model captions both dialogues, and the demo ends with exit code 0."""
-    async with running("--once", "--fast", "16") as process:
+async def test_it_plays_a_conversation_in_both_languages(tmp_path: Path) -> None:
+    """The real gateway with the demo model captions both dialogues; exit code 0, and nothing stays behind."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    async with running("--once", "--fast", "16", HOME=str(home), TMPDIR=str(scratch)) as process:
         text = (await process.communicate())[0].decode()
     assert process.returncode == 0, text
+    assert not [*home.iterdir(), *scratch.iterdir()]
     for part in ("/beds/demo", "/microphone?bed=3A", "demo model", "care-voice models pull", "Ctrl-C"):
         assert part in text
     references = json.loads(REFS.read_text(encoding="utf-8"))
@@ -84,7 +110,7 @@ async def test_an_interrupt_stops_both(number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc to find the gateway")
+@needs_proc
 async def test_a_gateway_that_ends_ends_the_demo() -> None:
     """Without its gateway the demo says so and exits 1, rather than wait."""
     async with running() as process:
@@ -93,6 +119,24 @@ async def test_a_gateway_that_ends_ends_the_demo() -> None:
         rest = (await process.communicate())[0].decode()
     assert process.returncode == 1
     assert "the gateway has ended" in rest
+
+
+@pytest.mark.slow
+@needs_proc
+async def test_no_gateway_outlives_a_demo_that_is_killed() -> None:
+    """SIGKILL leaves no time to say goodbye: the gateway notices, and ends with its engine."""
+    async with running() as process:
+        text = await read_until(process, "speaker connected")
+        gateway = first_child(process.pid)
+        family = [gateway, *children(gateway)]
+        assert len(family) == 2
+        process.kill()
+        await process.communicate()
+    deadline = time.monotonic() + 30
+    while alive := [pid for pid in family if is_running(pid)]:
+        assert time.monotonic() < deadline, alive
+        await asyncio.sleep(0.05)
+    assert not _answers(f"{address(text)}/healthz")
 
 
 def test_a_port_in_use_is_named_with_what_to_do() -> None:
@@ -125,6 +169,12 @@ def test_port_0_is_any_free_one() -> None:
 def test_the_address_shown_can_be_opened(host: str, local: str) -> None:
     """A gateway that listens everywhere is found on this machine."""
     assert _reachable(host) == local
+
+
+@pytest.mark.parametrize(("host", "open_to_all"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)])
+def test_a_demo_has_no_keys(host: str, open_to_all: bool) -> None:
+    """Whoever gives it an address beyond this machine means it so; the gateway warns."""
+    assert ("--insecure" in _options(host, 1, "data")) == open_to_all
 
 
 @pytest.mark.parametrize("name", [name for _, name in DIALOGS])

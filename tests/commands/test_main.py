@@ -1,5 +1,6 @@
 """`care-voice` itself."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,12 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(main, ["sing"]).exit_code == 2
     shown = CliRunner().invoke(main, ["--help"]).output
     assert all(name in shown for name in COMMANDS)
+
+
+def test_no_library_calls_home(tmp_path: Path) -> None:
+    """Silero runs on onnxruntime, which would leave a device identifier and report: it must not even begin."""
+    code = "import gateway.commands.main; from gateway.detection.silero import load_silero; load_silero()"
+    kept = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    places = dict.fromkeys(["HOME", "TMPDIR", "XDG_CACHE_HOME"], str(tmp_path))
+    subprocess.run([sys.executable, "-c", code], cwd=REPO, env=kept | places, timeout=60, check=True)
+    assert not [*tmp_path.rglob("*")]

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ pytestmark = pytest.mark.slow
 
 
 def serve(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run it until it gives up."""
-    return subprocess.run(
-        command("serve", "--port", "0", *options), cwd=REPO, env=environment(variables), capture_output=True,
-        text=True, timeout=60,
-    )  # fmt: skip
+    """Run it, with nothing kept from before, until it gives up."""
+    with tempfile.TemporaryDirectory() as data_dir:
+        return subprocess.run(
+            command("serve", "--port", "0", "--data-dir", data_dir, *options),
+            cwd=REPO, env=environment(variables), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
 
 
 def test_a_port_in_use_is_said_with_the_way_out() -> None:
