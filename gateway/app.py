@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.config import Settings
 from gateway.connection import routes
 from gateway.connection.closing import CloseCode
 from gateway.connection.effects import Record
+from gateway.connection.gate import GateError, build_gate
 from gateway.connection.messages import Final, Notice, Partial
 from gateway.connection.opening import Surroundings
 from gateway.connection.ports import Member
@@ -26,12 +28,14 @@ from gateway.inference.protocol import EngineSpec
 from gateway.inference.worker import BatchDone, Worker, WorkerDied, WorkerEvent, WorkerReady
 from gateway.metrics import Metrics
 from gateway.overload import Overload
+from gateway.resources import data_dir
 from gateway.roster import Roster
+from gateway.tls import TlsError, build_tls
 from gateway.transcript.captioner import Captioner
 from gateway.vitals import Vitals
 from gateway.ward.captions import BedPartial, Caption
 from gateway.ward.hub import Hub
-from gateway.ward.journal import JournalError
+from gateway.ward.journal import Journal, JournalError
 from gateway.ward.records import SessionRow
 
 TICK_S = 0.25
@@ -46,7 +50,13 @@ class Gateway:
     """Everything, wired. Provides connection/ports.py to the connections."""
 
     def __init__(self, settings: Settings, spec: EngineSpec, static: Path) -> None:
+        """Raises StartError."""
         self.settings = settings
+        try:
+            self.gate = build_gate(settings)
+            self.tls = build_tls(settings.tls, data_dir(settings.journal.data_dir))
+        except (GateError, TlsError) as error:
+            raise StartError(str(error)) from error
         self.hub = Hub(settings.ward)
         self.viewers = Viewers(self)
         self._chronicle = Chronicle(self.hub, self.viewers, self._notify)
@@ -57,7 +67,7 @@ class Gateway:
         self._overload = Overload()
         self._silero: SileroModel | None = None
         self._engine_died = False
-        self._runner = web.AppRunner(routes.build(self, self.viewers, static), access_log=None)
+        self._runner = web.AppRunner(routes.build(self, self.gate, self.viewers, static), access_log=None)
         self._ticker: asyncio.Task[None] | None = None
         self._dismissed = asyncio.Event()
         self._vitals = Vitals(
@@ -76,7 +86,8 @@ class Gateway:
         host, port = self.settings.server.host, self.settings.server.port
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            context = self.tls.context if self.tls else None
+            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         except OSError as error:
             await self._runner.cleanup()
             await self._chronicle.journal.close()
@@ -133,6 +144,9 @@ class Gateway:
             self._adapt(now)
             for speaker in self._roster:
                 speaker.tick()
+            self.gate.tick(time.time())
+            if self.tls:
+                self.tls.tick(datetime.now(UTC))
             if now >= beat_at:
                 beat_at = now + self.settings.ward.heartbeat_s
                 self.viewers.beat()
@@ -148,6 +162,10 @@ class Gateway:
         self.viewers.deliver(self.hub.degrade(step.degraded, time.time()))
 
     # --- what connections ask (connection/ports.py) ---
+
+    @property
+    def journal(self) -> Journal:
+        return self._chronicle.journal
 
     def refusal(self) -> str | None:
         if self._vitals.draining:

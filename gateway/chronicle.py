@@ -130,7 +130,7 @@ class Chronicle:
 
 def _session_row(member: Member, record: Record, at: float) -> SessionRow:
     session = member.session
-    audio = session.audio
+    audio = session.start.audio
     return SessionRow(
         name=session.identity.name,
         token_hash=token_hash(session.identity.token),

@@ -89,7 +89,9 @@ async def run(settings: Settings, spec: EngineSpec) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     gateway = Gateway(settings, spec, static_dir())
     port = await gateway.listen()
-    address = f"http://{settings.server.host}:{port}"
+    address = f"{'https' if gateway.tls else 'http'}://{settings.server.host}:{port}"
+    if gateway.tls:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.tls.reload)
     log.info("listening", url=address, model=spec.name)
     warming = asyncio.create_task(gateway.warm_up())
     stopping = asyncio.create_task(stop.wait())

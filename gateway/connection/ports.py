@@ -1,9 +1,11 @@
 """core: what connections need from the rest of the gateway; app.py provides it."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from gateway.config import Settings
+from gateway.connection.access import Principal
 from gateway.connection.closing import CloseCode
 from gateway.connection.effects import Record
 from gateway.connection.messages import ClientMessage, Final, Notice, Partial, Start
@@ -13,7 +15,7 @@ from gateway.connection.session import Session
 from gateway.events import Hypothesis, Job
 from gateway.ward.captions import Caption
 from gateway.ward.hub import Hub
-from gateway.ward.records import SessionRow
+from gateway.ward.records import CaptionRow, SessionRow
 
 
 class Writer(Protocol):
@@ -45,11 +47,48 @@ class Member(Protocol):
     def restore(self, identity: Identity, start: Start, past: Past) -> None: ...
 
 
+class Admission(Protocol):
+    """Ends connections whose principal's time is over (connection/gate.py)."""
+
+    def guard(self, principal: Principal, close: Callable[[int, str], None]) -> AbstractContextManager[None]:
+        """While the block runs: `close(code, reason)` may be called, once."""
+
+
+class Archive(Protocol):
+    """What was said (ward/journal.py)."""
+
+    def last_numbers(self) -> dict[str, int]:
+        """The last caption of each bed."""
+
+    async def captions(
+        self, bed: str, after: int, since: float | None, until: float | None, limit: int
+    ) -> list[CaptionRow]:
+        """Raises JournalError when the file cannot be read."""
+
+
+class Certificate(Protocol):
+    """What a page may know of TLS (tls.py)."""
+
+    @property
+    def self_signed(self) -> bool: ...
+    @property
+    def ca_pem(self) -> bytes | None: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
 class Ports(Protocol):
     """The gateway around a connection."""
 
     settings: Settings
     hub: Hub
+
+    @property
+    def tls(self) -> Certificate | None: ...
+    @property
+    def gate(self) -> Admission: ...
+    @property
+    def journal(self) -> Archive: ...
 
     def refusal(self) -> str | None:
         """Why no new speaker is taken now (starting, overloaded, full, draining); None: welcome."""

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from gateway.connection import viewer, websocket
-from gateway.connection.ports import Ports
+from gateway.connection import beds, viewer, websocket
+from gateway.connection.gate import PRINCIPAL, Gate
+from gateway.connection.login import Login
+from gateway.connection.ports import Certificate, Ports
 from gateway.connection.viewer import Viewers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -23,27 +26,18 @@ PAGE_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+"""Only with a certificate of a public CA: a browser that has seen it lets nobody click past a bad one."""
 
 
-@web.middleware
-async def secure(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The same safe headers on every answer, errors included."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        error.headers.update(PAGE_HEADERS)
-        raise
-    if not response.prepared:
-        response.headers.update(PAGE_HEADERS)
-    return response
-
-
-def build(ports: Ports, viewers: Viewers, static: Path) -> web.Application:
-    """All routes of the gateway."""
-    app = web.Application(middlewares=[secure], client_max_size=1 << 16)
+def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Application:
+    """All routes of the gateway, each behind its gate."""
+    hsts = ports.tls is not None and not ports.tls.self_signed
+    headers = PAGE_HEADERS | (HSTS if hsts else {})
+    app = web.Application(middlewares=[_secure(headers), gate.admit], client_max_size=1 << 16)
 
     async def stream(request: web.Request) -> web.StreamResponse:
-        return await websocket.stream(request, ports, principal="")
+        return await websocket.stream(request, ports, request[PRINCIPAL])
 
     async def captions(request: web.Request) -> web.StreamResponse:
         return await viewer.captions(request, ports, viewers)
@@ -59,11 +53,32 @@ def build(ports: Ports, viewers: Viewers, static: Path) -> web.Application:
             web.get("/", _page(static / "ward.html")),
             web.get("/beds/{bed}", _page(static / "captions.html")),
             web.get("/microphone", _page(static / "microphone.html")),
+            web.get("/login", _page(static / "login.html")),
+            *Login(gate).routes(),
+            *beds.routes(ports),
             *_operations(ports),
+            *(_trust(ports.tls, static) if ports.tls else []),
         ]
     )
     app.router.add_static("/static/", static)
     return app
+
+
+def _secure(headers: dict[str, str]) -> Middleware:
+    @web.middleware
+    async def secure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The same safe headers on every answer, errors included; a handler may know better."""
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            error.headers.update(headers)
+            raise
+        if not response.prepared:
+            for name, value in headers.items():
+                response.headers.setdefault(name, value)
+        return response
+
+    return secure
 
 
 def _page(path: Path) -> Handler:
@@ -74,8 +89,12 @@ def _page(path: Path) -> Handler:
 
 
 def _operations(ports: Ports) -> list[web.RouteDef]:
-    async def health(_: web.Request) -> web.StreamResponse:
-        return web.json_response(ports.health())
+    async def health(request: web.Request) -> web.StreamResponse:
+        """All of it for those who may read; how it is, for everybody."""
+        principal, health = request.get(PRINCIPAL), ports.health()
+        if principal is None or principal.role == "speaker":
+            health = {"status": health["status"]}
+        return web.json_response(health)
 
     async def alive(_: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "alive"})
@@ -94,4 +113,26 @@ def _operations(ports: Ports) -> list[web.RouteDef]:
         web.get("/healthz", alive),
         web.get("/readyz", ready),
         web.get("/metrics", metrics),
+    ]
+
+
+def _trust(certificate: Certificate, static: Path) -> list[web.RouteDef]:
+    """How a device comes to trust a certificate of our own CA."""
+
+    async def trust(_: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            {"self_signed": certificate.self_signed, "fingerprint_sha256": certificate.fingerprint}
+        )
+
+    async def ca(_: web.Request) -> web.StreamResponse:
+        pem = certificate.ca_pem
+        if pem is None:
+            raise web.HTTPNotFound(text="This gateway's certificate needs no CA of ours.")
+        headers = {"Content-Disposition": 'attachment; filename="care-voice-ca.crt"'}
+        return web.Response(body=pem, content_type="application/x-x509-ca-cert", headers=headers)
+
+    return [
+        web.get("/trust", _page(static / "trust.html")),
+        web.get("/v1/trust", trust),
+        web.get("/ca.pem", ca),
     ]

@@ -66,9 +66,9 @@ class Session:
         return f"<Session {self.number} {self.state.name}{answers}>"
 
     @property
-    def audio(self) -> events.AudioFormat:
-        """Of the client's stream, once it has started."""
-        return self._opening.start.audio
+    def start(self) -> m.Start:
+        """What its client began it with, once it has."""
+        return self._opening.start
 
     # --- in ---
 
@@ -229,12 +229,12 @@ class Session:
         return effects
 
     def _skip(self, samples: int, now: float) -> list[Effect]:
-        if not 0 < samples <= MAX_GAP_S * self.audio.sample_rate:
+        if not 0 < samples <= MAX_GAP_S * self.start.audio.sample_rate:
             raise Refused("bad_gap", f"`samples` of a gap must be above 0, and at most {MAX_GAP_S} seconds.")
         effects = self._hear(self._hearing.flush(), now)
         start_s = self._hearing.position_s
         effects += self._hear(self._hearing.skip(samples, now), now)
-        seconds = round(samples / self.audio.sample_rate, 3)
+        seconds = round(samples / self.start.audio.sample_rate, 3)
         self._answers.put_behind(Lost(self._answers.newest, start_s, seconds))
         return effects + self._settle(now)
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 import structlog
 from aiohttp import WSMsgType, web
 
+from gateway.connection.access import Principal, may_watch
 from gateway.connection.closing import CloseCode
+from gateway.connection.gate import PRINCIPAL
 from gateway.connection.opening import Refused, check_bed
 from gateway.connection.outbox import Outbox
 from gateway.connection.ports import Ports
@@ -27,6 +30,7 @@ from gateway.ward.captions import (
 from gateway.ward.hub import EVERY_BED, Delivery
 
 MAX_WATCH_BYTES = 65_536
+MAX_KNOWN_BEDS = 1000
 log = structlog.get_logger()
 encoder = msgspec.json.Encoder()
 
@@ -38,39 +42,64 @@ class Inbox(Protocol):
     def close(self, code: int, reason: str) -> None: ...
 
 
+@dataclass(slots=True)
+class Watcher:
+    """Where a viewer's messages go, and which they may be."""
+
+    inbox: Inbox
+    principal: Principal
+    known: dict[str, bool] = field(default_factory=dict)
+    """Bed -> may it see that? Asked for every message."""
+
+    def may_see(self, bed: str) -> bool:
+        if bed not in self.known:
+            if len(self.known) >= MAX_KNOWN_BEDS:
+                self.known.clear()
+            self.known[bed] = may_watch(self.principal, bed)
+        return self.known[bed]
+
+
 class Viewers:
-    """Everybody who watches; hands the hub's deliveries to their sockets, each message encoded once."""
+    """Everybody who watches; hands the hub's deliveries to their sockets, each message encoded once.
+
+    Nothing passes here to somebody who may not see that bed, however it was asked for: `*` shows each viewer
+    the beds it may see, those too that appear later.
+    """
 
     def __init__(self, ports: Ports, demo: bool = False) -> None:
         self._ports = ports
-        self._inboxes: dict[int, Inbox] = {}
+        self._watchers: dict[int, Watcher] = {}
         self._last = 0
         self.demo = demo
 
     def __len__(self) -> int:
-        return len(self._inboxes)
+        return len(self._watchers)
 
-    def join(self, inbox: Inbox) -> int:
+    def join(self, inbox: Inbox, principal: Principal) -> int:
         self._last += 1
-        self._inboxes[self._last] = inbox
+        self._watchers[self._last] = Watcher(inbox, principal)
         return self._last
 
     def leave(self, viewer: int) -> None:
-        self._inboxes.pop(viewer, None)
+        self._watchers.pop(viewer, None)
         self._ports.hub.forget(viewer)
 
     async def watch(self, viewer: int, watch: Watch) -> None:
         """Snapshots of the beds, then all that happens there. Raises Refused when they cannot be watched."""
         most, hub = self._ports.settings.ward.max_beds_per_viewer, self._ports.hub
+        may_see = self._watchers[viewer].may_see
         if not 1 <= len(watch.beds) <= most:
             raise Refused("bad_beds", f'`beds` must name 1 to {most} beds, or be ["*"] for all.')
         for bed in watch.beds:
             if bed != EVERY_BED:
                 check_bed(bed)
+                if not may_see(bed):
+                    raise Refused("forbidden_bed", f"This key may not read bed {bed}.", CloseCode.FORBIDDEN)
         known = watch.epoch is None or watch.epoch == hub.epoch
         # Numbers of another epoch mean nothing: after -1 comes all, and "not recovered".
         after = watch.after if known else dict.fromkeys(watch.after, -1)
-        history = {bed: await self._history(bed, number) for bed, number in after.items() if number >= 0}
+        asked = [bed for bed in after if may_see(bed) and after[bed] >= 0]
+        history = {bed: await self._history(bed, after[bed]) for bed in asked}
         self.deliver(hub.watch(viewer, watch.beds, after, history, time.time()))
 
     async def _history(self, bed: str, after: int) -> list[Caption]:
@@ -89,17 +118,19 @@ class Viewers:
 
     def beat(self) -> None:
         """A sign of life to everybody: a page that hears none says so in red."""
-        self._send(tuple(self._inboxes), Heartbeat(time.time(), self.demo))
+        self._send(tuple(self._watchers), Heartbeat(time.time(), self.demo))
 
     def close(self) -> None:
-        for inbox in self._inboxes.values():
-            inbox.close(CloseCode.GOING_AWAY, "the gateway stops")
+        for watcher in self._watchers.values():
+            watcher.inbox.close(CloseCode.GOING_AWAY, "the gateway stops")
 
     def _send(self, viewers: tuple[int, ...], message: ViewerMessage) -> None:
         text = encoder.encode(message).decode()
+        bed = None if isinstance(message, Heartbeat | ViewerError) else message.bed
         for viewer in viewers:
-            if inbox := self._inboxes.get(viewer):
-                inbox.put(message, text)
+            watcher = self._watchers.get(viewer)
+            if watcher and (bed is None or watcher.may_see(bed)):
+                watcher.inbox.put(message, text)
 
 
 def _partial_of(message: ViewerMessage) -> tuple[str, int] | None:
@@ -169,13 +200,15 @@ async def captions(request: web.Request, ports: Ports, viewers: Viewers) -> web.
     writer = Writer(
         socket, request, ports.settings.ward.max_viewer_backlog, ports.settings.server.send_timeout_s
     )
-    viewer = viewers.join(SocketInbox(writer))
+    principal = request[PRINCIPAL]
+    viewer = viewers.join(SocketInbox(writer), principal)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
-            async for message in socket:
-                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                    await _read(message.data, viewer, viewers, writer)
+            with ports.gate.guard(principal, writer.close):
+                async for message in socket:
+                    if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                        await _read(message.data, viewer, viewers, writer)
             writer.close(CloseCode.DONE, "")
     finally:
         viewers.leave(viewer)
@@ -186,14 +219,14 @@ async def _read(data: str | bytes, viewer: int, viewers: Viewers, writer: Writer
     try:
         await viewers.watch(viewer, msgspec.json.decode(data, type=Watch))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        _refuse(writer, "bad_message", 'Send {"type": "watch", "beds": ["3A"]}.')
+        _refuse(writer, Refused("bad_message", 'Send {"type": "watch", "beds": ["3A"]}.'))
     except Refused as refused:
-        _refuse(writer, refused.code, refused.message)
+        _refuse(writer, refused)
 
 
-def _refuse(writer: Writer, code: str, message: str) -> None:
-    writer.put(encoder.encode(ViewerError(code, message, fatal=True)).decode())
-    writer.close(CloseCode.BAD_MESSAGE, code)
+def _refuse(writer: Writer, refused: Refused) -> None:
+    writer.put(encoder.encode(ViewerError(refused.code, refused.message, fatal=True)).decode())
+    writer.close(refused.close_code, refused.code)
 
 
 async def events(request: web.Request, ports: Ports, viewers: Viewers) -> web.StreamResponse:
@@ -203,18 +236,21 @@ async def events(request: web.Request, ports: Ports, viewers: Viewers) -> web.St
     epoch, after = cursors.decode(request.headers.get("Last-Event-ID", ""))
     beds = [bed for bed in request.query.get("beds", "").split(",") if bed]
     inbox = EventInbox(ports.settings.ward.max_viewer_backlog, dict(after))
-    viewer = viewers.join(inbox)
+    principal = request[PRINCIPAL]
+    viewer = viewers.join(inbox, principal)
     try:
         await viewers.watch(viewer, Watch(beds, after, epoch or None))
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        while (event := await inbox.take()) is not None:
-            async with asyncio.timeout(ports.settings.server.send_timeout_s):
-                await response.write(event.encode())
+        with ports.gate.guard(principal, inbox.close):
+            while (event := await inbox.take()) is not None:
+                async with asyncio.timeout(ports.settings.server.send_timeout_s):
+                    await response.write(event.encode())
     except Refused as refused:
-        return web.json_response({"error": refused.message, "code": refused.code}, status=400)
+        status = 403 if refused.close_code == CloseCode.FORBIDDEN else 400
+        return web.json_response({"error": refused.message, "code": refused.code}, status=status)
     except (TimeoutError, ConnectionError):
         if request.transport:
             request.transport.abort()

@@ -59,13 +59,25 @@ class Connection:
         except native.ProtocolError as error:
             self._speaker.receive_mistake(error.code, error.message)
             return
-        if isinstance(message, Start) and message.resume and self._speaker.session.state is State.NEW:
+        if isinstance(message, Start) and self._speaker.session.state is State.NEW:
             try:
-                await self._resume(message)
+                await self._start(message)
             except Refused as refused:
                 self._speaker.fail(refused)
         else:
             self._speaker.receive(message)
+
+    async def _start(self, start: Start) -> None:
+        """Raises Refused."""
+        if start.resume:
+            await self._resume(start)
+        else:
+            self._check_bed(start.bed)
+            self._speaker.receive(start)
+
+    def _check_bed(self, bed: str | None) -> None:
+        if not may_speak(self._principal, bed):
+            raise Refused("forbidden_bed", f"This key may not speak at bed {bed}.", CloseCode.FORBIDDEN)
 
     async def _resume(self, start: Start) -> None:
         """Continue a session of this process, or one that the journal knows. Raises Refused."""
@@ -74,16 +86,18 @@ class Connection:
         row = None if self._ports.find(resume.session) else await self._ports.past(resume.session)
         if known := self._ports.find(resume.session):
             identity = known.session.identity
-            check_resume(resume, self._principal, token_hash(identity.token), identity.principal)
+            check_resume(resume, self._principal.id, token_hash(identity.token), identity.principal)
+            self._check_bed(known.session.start.bed)
             self._speaker.give_way()
             self._speaker = known
             known.attach(self._writer, resume.after)
         elif row:
-            check_resume(resume, self._principal, row.token_hash, row.principal)
+            check_resume(resume, self._principal.id, row.token_hash, row.principal)
+            self._check_bed(row.bed)
             if (start.audio.sample_rate, start.audio.channels) != (row.sample_rate, row.channels):
                 raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
             missed = await self._ports.missed(row, resume.after)
-            identity = Identity(row.name, resume.token, self._principal)
+            identity = Identity(row.name, resume.token, self._principal.id)
             past = Past(row.committed, row.finals, tuple(missed))
             self._speaker.restore(identity, structs.replace(start, bed=row.bed), past)
         else:

@@ -169,6 +169,15 @@ class Hub:
         newest = max(bed.partials.values(), key=lambda p: p.at, default=None)
         return BedSnapshot(name, self.epoch, self._state(bed), bed.since, captions, newest, recovered)
 
+    def states(self) -> list[BedState]:
+        """Every bed that is known here."""
+        return [BedState(bed.name, self._state(bed), bed.since) for bed in self._beds.values()]
+
+    def recent(self, bed_name: str) -> list[Caption]:
+        """The captions of a bed that are kept here, oldest first."""
+        bed = self._beds.get(bed_name)
+        return list(bed.captions) if bed else []
+
     # --- small ---
 
     def _bed(self, name: str, at: float) -> Bed:
