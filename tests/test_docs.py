@@ -174,7 +174,7 @@ def test_older_variables_are_documented() -> None:
 def test_limits_in_the_protocol_page_are_the_defaults() -> None:
     """The short table of limits names settings that exist, with their defaults."""
     defaults = {name: value for _, section in Settings() for name, value in section}
-    units = {"": 1.0, "s": 1.0, "MiB": float(1 << 20)}
+    units = {"": 1.0, "s": 1.0, "h": 1.0, "MiB": float(1 << 20)}
     checked = 0
     for row in rows(PROTOCOL["Limits", ""]):
         if (name := codes(row[0])[-1:]) and name[0] in defaults:
@@ -549,6 +549,7 @@ BAD: dict[str, list[Any]] = {
     "a language that the model does not have": [{**START, "language": "ja"}],
     "a bed called `a/b`": [{**START, "bed": "a/b"}],
     "a session to resume": [{**START, "resume": {"session": "a", "token": "b"}}],
+    "a `flush` with an `id` of a thousand characters": [START, {"type": "flush", "id": "x" * 1000}],
     "a gap of 0 samples": [START, {"type": "gap", "samples": 0}],
     "(a viewer) no bed to watch": [{"type": "watch", "beds": []}],
     "(a viewer) something else than `watch`": ["{nope"],
@@ -559,6 +560,7 @@ BAD: dict[str, list[Any]] = {
     "floats that are NaN": [{**START, "audio": {"encoding": "pcm_f32le"}}, b"\0\0\xc0\x7f"],
     "a packet that is no Opus": [{**START, "audio": {"encoding": "opus"}}, *[b"\xff\xff"] * 11],
     "audio much faster than real time": [START, *[bytes(960_000)] * 6],
+    "a flood of empty messages, pings or gaps": [START, *[{"type": "gap", "samples": 1}] * 200],
     "an empty binary message": [START, b""],
 }
 """First column of docs/bad-input.md -> what a client says."""

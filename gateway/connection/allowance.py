@@ -5,6 +5,24 @@ be faster than a multiple of real time. What is no audio costs a little too: a f
 work as well.
 """
 
+from gateway.connection.closing import CloseCode
+from gateway.connection.messages import ClientMessage, Gap
+from gateway.connection.opening import Refused
+
+MESSAGE_COST_S = 0.002
+GAP_COST_S = 1.0
+"""A gap is kept and shown like a caption."""
+
+
+def cost_s(message: ClientMessage) -> float:
+    """What a message costs besides the audio in it."""
+    return GAP_COST_S if isinstance(message, Gap) else MESSAGE_COST_S
+
+
+def too_fast() -> Refused:
+    why = "Audio or messages come faster than `max_audio_rate`: send audio as it is spoken."
+    return Refused("too_fast", why, CloseCode.TOO_FAST)
+
 
 class Allowance:
     """Full at first. Times are monotonic seconds."""

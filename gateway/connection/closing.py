@@ -10,6 +10,8 @@ class CloseCode(IntEnum):
     BAD_MESSAGE = 1008
     TOO_BIG = 1009
     INTERNAL = 1011
+    RESTART = 1012
+    """The session is as long as one may be; begin a new one."""
     OVERLOADED = 1013
     """Try again later. Also: a reader too slow for its captions, which may reconnect with `after`."""
     UNAUTHORIZED = 4401

@@ -8,7 +8,7 @@ from gateway.config import DetectionSettings
 from gateway.connection.arrivals import Arrivals
 from gateway.detection.listener import Listener
 from gateway.detection.silero import SileroModel
-from gateway.events import SAMPLE_RATE, AudioFormat, Heard
+from gateway.events import SAMPLE_RATE, AudioFormat, Heard, SpeechStarted, UtteranceEnded
 
 
 class Hearing:
@@ -27,7 +27,8 @@ class Hearing:
         self._first = first
         self._arrivals = Arrivals()
         self._lost = 0
-        self._began_at: float | None = None
+        self.speaking = False
+        """An utterance is open."""
 
     @property
     def received(self) -> int:
@@ -44,28 +45,22 @@ class Hearing:
         """Seconds of audio that came to this process."""
         return (self._listener.received - self._lost) / self._rate
 
-    def ahead_s(self, now: float) -> float:
-        """By how much the audio came faster than real time."""
-        return self.heard_s - (now - self._began_at) if self._began_at is not None else 0.0
-
     def receive(self, payload: bytes, now: float) -> list[Heard]:
         """Audio as the client sent it. Raises AudioError."""
-        if self._began_at is None:
-            self._began_at = now
-        heard = self._listener.receive(payload)
+        heard = self._note(self._listener.receive(payload))
         self._arrivals.push(self._listener.received * SAMPLE_RATE // self._rate, now)
         return heard
 
     def skip(self, samples: int, now: float) -> list[Heard]:
         """Audio that the client had to drop."""
-        heard = self._listener.skip(samples)
+        heard = self._note(self._listener.skip(samples))
         self._lost += samples
         self._arrivals.push(self._listener.received * SAMPLE_RATE // self._rate, now)
         return heard
 
     def flush(self) -> list[Heard]:
         """Close the open utterance."""
-        return self._listener.flush()
+        return self._note(self._listener.flush())
 
     def stretch_partials(self, factor: float | None) -> None:
         self._listener.stretch_partials(factor)
@@ -84,3 +79,9 @@ class Hearing:
         decided = self._listener.decided_samples
         decided = decided if undecided_samples is None else min(decided, undecided_samples)
         return min(self.received, self._first + self._listener.client_samples(decided))
+
+    def _note(self, heard: list[Heard]) -> list[Heard]:
+        for item in heard:
+            if isinstance(item, SpeechStarted | UtteranceEnded):
+                self.speaking = isinstance(item, SpeechStarted)
+        return heard

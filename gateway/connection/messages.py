@@ -5,9 +5,14 @@ names and units are documented in docs/protocol.md. Times are seconds of the cli
 are counts of the client's own samples (per channel) since its first one.
 """
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from gateway.events import AudioFormat
+
+Id = Annotated[str, Meta(max_length=128)] | int
+"""What comes back with the answer. It is kept until then, so it is short."""
 
 # --- speaker -> gateway -------------------------------------------------------------------------------------
 
@@ -47,7 +52,7 @@ class Audio(Struct, frozen=True):
 
 
 class Flush(Struct, frozen=True, tag="flush"):
-    id: str | int
+    id: Id
 
 
 class Gap(Struct, frozen=True, tag="gap"):
@@ -61,7 +66,7 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Ping(Struct, frozen=True, tag="ping"):
-    id: str | int | None = None
+    id: Id | None = None
 
 
 Control = Start | Flush | Gap | Stop | Ping

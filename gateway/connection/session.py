@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from gateway import events
 from gateway.connection import messages as m
+from gateway.connection.allowance import Allowance, cost_s, too_fast
 from gateway.connection.answering import Answers, Settlement
 from gateway.connection.closing import CloseCode
 from gateway.connection.effects import (
@@ -27,7 +28,7 @@ from gateway.connection.effects import (
 from gateway.connection.hearing import Hearing
 from gateway.connection.ledger import Ledger
 from gateway.connection.opening import Opening, Refused, Surroundings, open_stream, started
-from gateway.connection.patience import Patience, Verdict
+from gateway.connection.patience import ENDING, REFUSALS, Patience, Verdict
 from gateway.connection.resuming import Identity, Past
 from gateway.detection.audio import AudioError
 from gateway.transcript.captioner import Captioner
@@ -55,7 +56,9 @@ class Session:
         self.identity = identity
         self.state = State.NEW
         self._around = around
-        self._patience = Patience(around.settings.server, now)
+        server = around.settings.server
+        self._patience = Patience(server, now)
+        self._allowance = Allowance(server.max_ahead_s, server.max_audio_rate, now)
         self._acked_at = now
         self._errors = 0
         self._partial_stretch: float | None = 1.0
@@ -81,8 +84,7 @@ class Session:
             return self._mistake(error.code, str(error), fatal=error.code != "bad_opus")
         except Refused as refused:
             return self.fail(refused)
-        if isinstance(message, m.Audio):
-            self._errors = 0
+        self._errors = 0 if isinstance(message, m.Audio) else self._errors
         return effects
 
     def receive_mistake(self, code: str, message: str, now: float) -> list[Effect]:
@@ -127,15 +129,13 @@ class Session:
         if self.state is not State.LISTENING:
             return self.finish(now)
         self._patience.detach(now)
-        bed = self._opening.start.bed
-        return [Presence(bed, connected=False)] if bed else []
+        return [Presence(bed, connected=False)] if (bed := self.start.bed) else []
 
     def attach(self, after: int, now: float) -> list[Effect]:
         """The client is back on a new socket, and saw final number `after` last."""
         self._patience.attach(now)
         missed = [Send(final) for final in self._ledger.said_after(after)]
-        bed = self._opening.start.bed
-        back: list[Effect] = [Presence(bed, connected=True)] if bed else []
+        back = [Presence(bed, connected=True)] if (bed := self.start.bed) else []
         return [self._started(), *missed, *back, *self._acknowledge(now)]
 
     def deadline(self) -> float | None:
@@ -145,18 +145,17 @@ class Session:
     def handle_timeout(self, now: float) -> list[Effect]:
         if self.state not in {State.NEW, State.LISTENING}:
             return []
-        match self._patience.verdict(now):
-            case Verdict.NO_START:
-                return self.fail(Refused("no_start", "Send `start` first.", CloseCode.IDLE))
-            case Verdict.IDLE:
-                why = "Nothing was sent for too long; silence must be sent as audio."
-                return self.fail(Refused("idle", why, CloseCode.IDLE))
+        speaking = self.state is State.LISTENING and self._hearing.speaking
+        match self._patience.verdict(now, speaking):
+            case Verdict.NO_START | Verdict.IDLE as refusal:
+                return self.fail(REFUSALS[refusal])
             case Verdict.FLUSH:
                 return self._hear(self._hearing.flush(), now)
-            case Verdict.EXPIRED:
-                return self.finish(now)
-            case None:
-                return []
+            case Verdict.ENDING:
+                return [Send(ENDING)]
+            case Verdict.EXPIRED | Verdict.OVER:
+                return self.finish(now, CloseCode.RESTART)
+        return []
 
     def finish(self, now: float, close_code: CloseCode = CloseCode.DONE) -> list[Effect]:
         """No more audio will come (stop, grace over or drain): the open utterance gets its final."""
@@ -172,7 +171,7 @@ class Session:
 
     # --- messages ---
 
-    def _start(self, start: m.Start, past: Past | None) -> list[Effect]:
+    def _start(self, start: m.Start, now: float, past: Past | None) -> list[Effect]:
         if self.state is not State.NEW:
             return self._mistake("already_started", "This stream has started; a second `start` is ignored.")
         around = self._around
@@ -185,15 +184,17 @@ class Session:
         self._answers = Answers(start, captioner, self._hearing, past.finals)
         self._ledger = Ledger(journalled=start.bed is not None, committed=past.committed)
         self.state = State.LISTENING
-        self._patience.start()
+        self._patience.start(now)
         missed = [Send(final) for final in past.missed]
         return [self._started(), *missed, *([Enter(start.bed)] if start.bed else [])]
 
     def _dispatch(self, message: m.ClientMessage, now: float, past: Past | None) -> list[Effect]:
+        if not self._allowance.spend(cost_s(message), now):
+            raise too_fast()
         if isinstance(message, m.Ping):
             return [Send(m.Pong(message.id))]
         if isinstance(message, m.Start):
-            return self._start(message, past)
+            return self._start(message, now, past)
         if self.state is State.NEW:
             raise Refused("not_started", "Send `start` before audio or anything else.")
         if self.state is not State.LISTENING:
@@ -219,11 +220,10 @@ class Session:
     def _listen(self, payload: bytes, now: float) -> list[Effect]:
         before_s = self._hearing.heard_s
         heard = self._hearing.receive(payload, now)
-        audio = Measure("audio_s", self._hearing.heard_s - before_s)
-        effects: list[Effect] = [audio, *self._hear(heard, now)]
-        if self._hearing.ahead_s(now) > self._around.settings.server.max_ahead_s:
-            why = "Audio comes faster than real time: send it as it is spoken."
-            return effects + self.fail(Refused("too_fast", why, CloseCode.TOO_FAST))
+        audio_s = self._hearing.heard_s - before_s
+        effects: list[Effect] = [Measure("audio_s", audio_s), *self._hear(heard, now)]
+        if not self._allowance.spend(audio_s, now):
+            return effects + self.fail(too_fast())
         if now - self._acked_at >= ACK_INTERVAL_S:
             effects += self._acknowledge(now)
         return effects

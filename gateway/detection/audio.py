@@ -170,7 +170,7 @@ class _Resampler:
 def _check(audio: AudioFormat) -> None:
     if audio.encoding not in ENCODINGS:
         known = ", ".join(ENCODINGS)
-        raise AudioError("bad_audio_format", f"Unknown encoding {audio.encoding!r}: use one of {known}.")
+        raise AudioError("bad_audio_format", f"Unknown encoding {audio.encoding[:40]!r}: use one of {known}.")
     if audio.channels not in (1, 2):
         raise AudioError("bad_audio_format", f"{audio.channels} channels: send 1, or 2 interleaved.")
     if audio.encoding == "opus" and audio.sample_rate not in OPUS_RATES:

@@ -40,17 +40,24 @@ def test_nothing_is_committable_that_waits_for_a_final() -> None:
 
 
 def test_a_gap_moves_the_position_but_is_not_audio() -> None:
-    """Lost samples are received in position only; they are not ahead of time."""
+    """Lost samples are received in position only."""
     ears = hearing()
     ears.receive(silence(1), 100)
     ears.skip(160_000, 100)
     assert (ears.received, ears.position_s, ears.heard_s) == (176_000, 11.0, 1.0)
-    assert ears.ahead_s(100) == 1.0
 
 
-def test_ahead_is_measured_from_the_first_audio() -> None:
-    """A client that starts late is not allowed more, one that starts at once not less."""
+def test_an_open_utterance_is_known() -> None:
+    """From the first speech to its end, a flush and a gap included."""
     ears = hearing()
-    assert ears.ahead_s(50) == 0.0
-    ears.receive(silence(2), 50)
-    assert ears.ahead_s(51) == 1.0
+    assert not ears.speaking
+    for n, chunk in enumerate(chunks(PCM)):
+        heard = [type(item) for item in ears.receive(chunk, n / 10)]
+        if SpeechStarted in heard or UtteranceEnded in heard:
+            assert ears.speaking is (UtteranceEnded not in heard)
+    assert not ears.speaking
+    for end in (ears.flush, lambda: ears.skip(100, 9)):
+        ears.receive(pcm16("en_01.wav"), 9)
+        assert ears.speaking
+        end()
+        assert not ears.speaking

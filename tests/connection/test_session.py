@@ -360,14 +360,55 @@ def test_silence_as_audio_is_not_idle_but_nothing_at_all_is() -> None:
     assert not talk.sent(Final, Partial)
 
 
-def test_audio_faster_than_real_time_is_stopped() -> None:
-    """Beyond max_ahead_s: 4429; what was said is still answered."""
-    strict = Settings(server=ServerSettings(max_ahead_s=1))
+def test_audio_faster_than_allowed_is_stopped() -> None:
+    """A burst of max_ahead_s, then max_audio_rate: beyond it 4429; what was said is still answered."""
+    strict = Settings(server=ServerSettings(max_ahead_s=2.1, max_audio_rate=2))
     talk = Talk(new_session(strict)).start()
     talk.say(Audio(silence(1)))
-    assert talk.closed() is None
+    for _ in range(10):
+        talk.now += 1
+        talk.say(Audio(silence(1.99)))
+        assert talk.closed() is None
     talk.say(Audio(silence(1)))
     assert talk.closed() == Close(4429, "too_fast")
+
+
+def test_a_flood_of_other_messages_is_stopped_too() -> None:
+    """Each costs a little, a gap a second: neither pings nor gaps nor empty audio go on for ever."""
+    for message, most in ((Ping(1), 1500), (Audio(b""), 1500), (Gap(1), 4)):
+        talk = Talk(new_session(Settings(server=ServerSettings(max_ahead_s=3)))).start()
+        sent = 0
+        while talk.closed() is None:
+            talk.say(message)
+            sent += 1
+        assert talk.closed() == Close(4429, "too_fast")
+        assert most - 5 <= sent <= most + 1
+
+
+def test_a_ping_does_not_replace_a_start() -> None:
+    """A socket that only pings is closed like one that says nothing."""
+    talk = Talk()
+    for talk.now in (3, 6, 9):
+        talk.say(Ping())
+    talk.take(talk.session.handle_timeout(CONFIG.server.start_timeout_s))
+    assert talk.closed() == Close(4408, "no_start")
+
+
+def test_a_session_of_full_length_ends_at_a_pause() -> None:
+    """A notice a minute before; then the sentence is finished, has its final, and 1012 asks for a new session."""
+    talk = Talk(new_session(Settings(server=ServerSettings(max_session_h=1, max_ahead_s=10_000)))).start()
+    talk.now = 3599
+    talk.say(Audio(pcm16("en_01.wav")))
+    talk.take(talk.session.handle_timeout(talk.now))
+    assert [n.code for n in talk.sent(Notice)] == ["session_ending"]
+    talk.take(talk.session.handle_timeout(3600))
+    assert talk.session.state is State.LISTENING
+    talk.say(Audio(silence(1)))
+    talk.take(talk.session.handle_timeout(3601))
+    talk.reply()
+    assert [type(m) for m in talk.sent(Final, Stopped)] == [Final, Stopped]
+    assert talk.closed() == Close(1012, "done")
+    assert talk.sent(Stopped)[0].received == talk.sent(Ack)[-1].received
 
 
 def test_a_full_engine_never_drops_a_final_in_silence() -> None:
