@@ -1,16 +1,18 @@
 """core: what a bedside client decides: when to send what, what an answer means, when to come back or give up.
 
-The audio that is not final yet stays in a ring. When the link is lost the client opens a new session and
-sends that audio again, so that no word is lost; the new session knows nothing of the old one, so a caption
-whose audio was not committed in time may come twice. Backoff with full jitter: Brooker, "Exponential Backoff
-And Jitter" (AWS Architecture Blog, 2015).
+The audio that is not committed stays in a ring. When the link is lost the client resumes its session and
+sends from exactly where the gateway wants it, so that no word is lost and no caption comes twice; when the
+gateway has forgotten the session it begins a new one with all that was not committed.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import msgspec
 
+from gateway.client.continuity import Continuity, shifted
+from gateway.client.liveness import Liveness
+from gateway.client.pace import Pace
+from gateway.client.returning import FINAL_CLOSES, GiveUp, Retry, Returning, is_final_status, refusal
 from gateway.client.ring import Chunk, Lost, Ring
 from gateway.connection.messages import (
     Ack,
@@ -18,28 +20,16 @@ from gateway.connection.messages import (
     ClientMessage,
     Error,
     Final,
-    Gap,
-    Partial,
     Ping,
     ServerMessage,
-    Speech,
     Start,
     Started,
     Stop,
     Stopped,
 )
 
-BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 5.0)
-STABLE_S = 30.0
-"""A link that held for so long was good: the next loss starts with the shortest delay again."""
-FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 4401, 4403, 4409})
-"""Close codes after which the same client would only be refused again; all others are worth a retry."""
-CATCH_UP = 4.0
-"""Times real time at which the backlog of an outage is sent."""
-MAX_AHEAD_S = 140.0
-"""Audio sent ahead of a session's age: a whole ring is not, the gateway's limit (150 s) is never reached."""
-QUIET_PING_S = 3.0
-"""After so long without a word from the gateway, ask whether it is there."""
+DONE, CANNOT_RESUME, TOO_FAST = 1000, 4410, 4429
+"""Close codes of the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +40,45 @@ class Options:
     speed: float = 1.0
     """Times real time; 1 is how a microphone speaks."""
     ring_s: float = 120.0
+    """Audio kept until it is committed: for so long an outage costs nothing."""
     first_retry_s: float = 5.0
     """How long to try before the first session; inf: for ever."""
     retry_s: float = 60.0
     """How long to try after a link was lost."""
+    silent_s: float = 5.0
+    """A gateway that does not prove for so long that it hears us is left."""
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """Come back after `delay_s`."""
+class Resumed:
+    """The link is there again."""
 
-    delay_s: float
-    reason: str
+    at_s: float
+    """Where in the source sending goes on."""
+    behind_s: float
+    """Audio that waits to be sent."""
+    afresh: bool
+    """In a new session."""
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Coming back is of no use; `refused`: the gateway said no (else it was not there)."""
+class AudioLost:
+    """Audio fell out of the ring before it could be sent; the gateway is told by a gap."""
 
-    reason: str
-    refused: bool
-
-
-def backoff_s(attempt: int, randomness: float) -> float:
-    """Delay before the attempt (0, 1, 2 ...); `randomness` in [0, 1)."""
-    return BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * randomness
+    at_s: float
+    seconds: float
+    samples: int
 
 
-def is_final_status(status: int) -> bool:
-    """Whether an HTTP answer to the WebSocket request will not change by asking again."""
-    return 300 <= status < 500 and status not in {408, 425, 429}
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """The gateway did what it must not."""
+
+    text: str
 
 
-def earliest_s(sent_s: float, speed: float) -> float:
-    """Seconds after the start of a session at which audio may follow `sent_s` of it.
-
-    Live audio never waits; a backlog goes at CATCH_UP, and never more than MAX_AHEAD_S ahead of its age.
-    """
-    return max(0.0, (sent_s - 1.0) / max(CATCH_UP, speed), sent_s - MAX_AHEAD_S)
+Event = ServerMessage | Retry | Resumed | AudioLost | Oddity
+"""What is worth showing. Times are those of the source."""
 
 
 class Bedside:
@@ -95,21 +86,22 @@ class Bedside:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._rate = options.start.audio.sample_rate
-        self._ring = Ring(round(options.ring_s * self._rate))
+        audio = options.start.audio
+        self._rate = audio.sample_rate
+        self._ring = Ring(round(options.ring_s * self._rate), can_cut=audio.encoding != "opus")
+        self._continuity = Continuity()
+        self._pace = Pace(options.speed)
+        self._liveness = Liveness(options.silent_s)
+        self._returning = Returning()
         self._finished = False
-        self._base = 0
-        self._session_at: float | None = None
-        self._heard_at = 0.0
-        self._pinged = False
-        self._stop_sent = False
-        self._attempt = 0
-        self._outage_at: float | None = None
+        self._received = 0
+        self._stop_sent = self._stopped = False
         self._refusal: Error | None = None
         self.is_done = False
         """The gateway said that everything is final."""
         self.finals = 0
-        self.sessions = 0
+        self.links = 0
+        """Connections on which the gateway took audio."""
         self.lost_samples = 0
 
     # --- the source ---
@@ -139,113 +131,127 @@ class Bedside:
         """No more audio: once all is sent, stop."""
         self._finished = True
 
-    # --- the link ---
+    # --- out ---
 
     def connected(self, now: float) -> Start:
         """A socket is open: what to say first. Audio flows once the gateway has answered."""
-        self._base = self._ring.rewind()
-        self._session_at = None
-        self._heard_at = now
-        self._pinged = self._stop_sent = False
+        self._pace.connect()
+        self._liveness.connect(now)
+        self._stop_sent = self._stopped = False
         self._refusal = None
-        return self._options.start
+        return msgspec.structs.replace(self._options.start, resume=self._continuity.resume())
 
-    def take(self, now: float) -> ClientMessage | float | None:
-        """What to send now; or after how many seconds to ask again; None: when something has happened."""
-        if self._session_at is None or self.is_done:
+    def take(self, now: float) -> ClientMessage | AudioLost | float | None:
+        """What to send now (a gap for lost audio); or after how many seconds to ask again; None: when
+        something has happened."""
+        due_at = self._pace.due_at(self._ring.cursor / self._rate)
+        if due_at is None or self.is_done:
             return None
-        sent_s = (self._ring.cursor - self._base) / self._rate
-        wait_s = self._session_at + earliest_s(sent_s, self._options.speed) - now
-        if wait_s <= 0:
-            if message := self._next():
-                return message
-            wait_s = math.inf
-        if not self._pinged:
-            if self._heard_at + QUIET_PING_S <= now:
-                self._pinged = True
+        waits = []
+        if (ping_at := self._liveness.ping_at()) is not None:
+            if ping_at <= now:
+                self._liveness.ping()
                 return Ping()
-            wait_s = min(wait_s, self._heard_at + QUIET_PING_S - now)
-        return None if wait_s == math.inf else wait_s
+            waits.append(ping_at - now)
+        if due_at > now:
+            waits.append(due_at - now)
+        elif message := self._next():
+            return message
+        return min(waits, default=None)
 
-    def _next(self) -> ClientMessage | None:
+    def _next(self) -> ClientMessage | AudioLost | None:
+        at_s = self._ring.cursor / self._rate
         match self._ring.take():
             case Chunk(payload):
                 return Audio(payload)
             case Lost(samples):
                 self.lost_samples += samples
-                return Gap(samples)
+                self._pace.skip(samples / self._rate)
+                return AudioLost(at_s, samples / self._rate, samples)
         if self._finished and not self._stop_sent:
             self._stop_sent = True
             return Stop()
         return None
 
-    def receive(self, message: ServerMessage, now: float) -> ServerMessage:
-        """Take note of it, and return it with its times counted from the start of the source."""
-        self._heard_at = now
-        self._pinged = False
+    def dead_at(self) -> float:
+        """When the gateway counts as dead, unless something is heard before."""
+        return self._liveness.dead_at()
+
+    # --- in ---
+
+    def receive(self, message: ServerMessage, now: float) -> list[Event]:
+        """Take note of it, and say what is worth showing."""
+        self._liveness.receive(message, now)
+        message = shifted(message, self._continuity.offset / self._rate)
         match message:
             case Started():
-                self._session_at = now
-                self.sessions += 1
-            case Ack(committed=committed):
-                self._commit(self._base + committed)
+                return [message, *self._begin(message, now)]
             case Final():
-                self.finals += 1
+                return self._show(message)
+            case Ack(received, committed):
+                self._received = received
+                self._commit(self._continuity.offset + committed)
             case Error(fatal=True):
                 self._refusal = message
-            case Stopped():
-                self.is_done = self._stop_sent
-        return _shifted(message, self._base / self._rate)
+            case Stopped(received):
+                self._stopped = True
+                self.is_done = self._stop_sent and self._continuity.offset + received >= self._ring.end
+        return [message]
+
+    def _begin(self, started: Started, now: float) -> list[Event]:
+        went_back = started.resume_from < self._received
+        resumed = self._continuity.begin(started, self._ring)
+        at_s = self._ring.cursor / self._rate
+        self._pace.begin(at_s, now, afresh=went_back or not resumed)
+        self._received = started.resume_from
+        self.links += 1
+        return [Resumed(at_s, self.position_s - at_s, not resumed)] if self.links > 1 else []
+
+    def _show(self, final: Final) -> list[Event]:
+        if self._continuity.is_repeat(final):
+            return []
+        self.finals += 1
+        wrong = self._continuity.see(final)
+        return [Oddity(wrong), final] if wrong else [final]
 
     def _commit(self, position: int) -> None:
         before = self._ring.committed
         self._ring.commit(position)
         if self._ring.committed > before:
-            self._outage_at = None
+            self._returning.progress()
+
+    # --- the link is gone ---
 
     def lost(self, close_code: int, why: str, now: float, randomness: float) -> Retry | GiveUp | None:
-        """The link is gone. None: it does not matter any more, everything is final."""
-        if self.is_done or (self._stop_sent and self._ring.is_settled):
+        """None: it does not matter any more."""
+        if self._stop_sent and self._ring.is_settled:
+            self.is_done = True
+        if self.is_done or (close_code == DONE and self._stopped and self._stop_sent):
             return None
         reason = f"{self._refusal.code}: {self._refusal.message}" if self._refusal else why
         if close_code in FINAL_CLOSES:
-            return GiveUp(reason, refused=True)
+            return refusal(close_code, reason)
+        if close_code == TOO_FAST:
+            self._pace.restart()
+        if close_code == CANNOT_RESUME:
+            return self._begin_afresh(self._refusal.code if self._refusal else why, now, randomness)
         return self._come_back(reason, now, randomness)
 
-    def refused(self, status: int, now: float, randomness: float) -> Retry | GiveUp:
+    def refused(self, status: int, why: str, now: float, randomness: float) -> Retry | GiveUp:
         """The gateway answered the WebSocket request with an HTTP status."""
-        reason = f"the gateway answered HTTP {status}"
+        reason = f"the gateway answered HTTP {status}" + (f" ({why})" if why else "")
         if is_final_status(status):
-            return GiveUp(reason, refused=True)
+            return refusal(status, reason)
         return self._come_back(reason, now, randomness)
+
+    def _begin_afresh(self, why: str, now: float, randomness: float) -> Retry | GiveUp:
+        self._continuity.forget()
+        reason = f"the gateway has forgotten the session ({why}): a new one begins with what is not final yet"
+        verdict = self._come_back(reason, now, randomness)
+        return Retry(verdict.delay_s, reason, afresh=True) if isinstance(verdict, Retry) else verdict
 
     def _come_back(self, reason: str, now: float, randomness: float) -> Retry | GiveUp:
-        if self._session_at is not None and now - self._session_at >= STABLE_S:
-            self._attempt, self._outage_at = 0, None
-        self._session_at = None
-        self._outage_at = now if self._outage_at is None else self._outage_at
-        limit_s = self._options.retry_s if self.sessions else self._options.first_retry_s
-        delay_s = backoff_s(self._attempt, randomness)
-        if now + delay_s - self._outage_at > limit_s:
-            return GiveUp(reason, refused=False)
-        self._attempt += 1
-        return Retry(delay_s, reason)
-
-
-def _shifted(message: ServerMessage, by_s: float) -> ServerMessage:
-    if not by_s:
-        return message
-    match message:
-        case Speech():
-            return msgspec.structs.replace(message, at=message.at + by_s)
-        case Partial():
-            return msgspec.structs.replace(message, start=message.start + by_s, end=message.end + by_s)
-        case Final():
-            words = message.words and tuple(
-                msgspec.structs.replace(word, start=word.start + by_s, end=word.end + by_s)
-                for word in message.words
-            )
-            return msgspec.structs.replace(
-                message, start=message.start + by_s, end=message.end + by_s, words=words
-            )
-    return message
+        limit_s = self._options.retry_s if self.links else self._options.first_retry_s
+        began_at = self._pace.began_at
+        self._pace.connect()
+        return self._returning.lost(began_at, limit_s, reason, now, randomness)

@@ -1,13 +1,15 @@
 """shell: captions on a terminal, in a pipe, or as JSON lines."""
 
 import json
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gateway.client.bedside import Retry
+from gateway.client.bedside import AudioLost, Event, Oddity, Resumed
+from gateway.client.returning import Retry
 from gateway.connection.messages import (
     Ack,
     Error,
@@ -15,10 +17,10 @@ from gateway.connection.messages import (
     Notice,
     Partial,
     Pong,
-    ServerMessage,
     Started,
 )
-from gateway.connection.protocols.native import encode_server
+
+SHOWN_BEHIND_S = 1.0
 
 
 def clock(seconds: float) -> str:
@@ -31,7 +33,10 @@ def clock(seconds: float) -> str:
 
 
 class JsonPrinter:
-    """One JSON object a line: every message but acknowledgements; a lost link as type `reconnecting`."""
+    """One JSON object a line: every message but acknowledgements, and what happens to the link.
+
+    That is of type `reconnecting`, `resumed`, `gap` (audio that was lost) or `oddity`.
+    """
 
     def __init__(self, console: Console, partials: bool) -> None:
         self._console = console
@@ -42,16 +47,29 @@ class JsonPrinter:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, message: ServerMessage) -> None:
-        if isinstance(message, Ack | Pong) or (isinstance(message, Partial) and not self._partials):
-            return
-        self._write(encode_server(message))
+    def show(self, event: Event) -> None:
+        match event:
+            case Ack() | Pong():
+                return
+            case Partial() if not self._partials:
+                return
+            case Started():
+                secretless = msgspec.to_builtins(event)
+                del secretless["token"]
+                self._write(secretless)
+            case Retry():
+                self._write({"type": "reconnecting"} | msgspec.to_builtins(event))
+            case Resumed():
+                self._write({"type": "resumed"} | msgspec.to_builtins(event))
+            case AudioLost():
+                self._write({"type": "gap"} | msgspec.to_builtins(event))
+            case Oddity():
+                self._write({"type": "oddity"} | msgspec.to_builtins(event))
+            case _:
+                self._write(msgspec.to_builtins(event))
 
-    def show_retry(self, retry: Retry) -> None:
-        self._write(json.dumps({"type": "reconnecting", **msgspec.to_builtins(retry)}, ensure_ascii=False))
-
-    def _write(self, line: str) -> None:
-        self._console.out(line, highlight=False)
+    def _write(self, line: dict[str, Any]) -> None:
+        self._console.out(json.dumps(line, ensure_ascii=False), highlight=False)
 
 
 class CaptionPrinter:
@@ -74,22 +92,35 @@ class CaptionPrinter:
         if self._rewrites:
             self._live.stop()
 
-    def show(self, message: ServerMessage) -> None:
-        match message:
+    def show(self, event: Event) -> None:
+        match event:
             case Partial() if self._rewrites:
-                self._live.update(_line(message.start, message.stable, message.tentative), refresh=True)
+                self._live.update(_line(event.start, event.stable, event.tentative), refresh=True)
             case Final():
-                self._show_final(message)
+                self._show_final(event)
             case Started():
-                demo = " (demo model: understands clear synthetic speech only)" if message.demo else ""
-                self.note(f"connected: {message.model} on {message.device}{demo}")
+                demo = " (demo model: understands clear synthetic speech only)" if event.demo else ""
+                self.note(f"connected: {event.model} on {event.device}{demo}")
             case Notice():
-                self.note(f"{message.code}: {message.detail}")
+                self.note(f"{event.code}: {event.detail}")
             case Error(fatal=False):  # a fatal one is the reason with which the stream ends
-                self.note(f"{message.code}: {message.message}", style="red")
+                self.note(f"{event.code}: {event.message}", style="red")
+            case _:
+                self._show_link(event)
 
-    def show_retry(self, retry: Retry) -> None:
-        self.note(f"{retry.reason}; trying again", style="yellow")
+    def _show_link(self, event: Event) -> None:
+        match event:
+            case Retry(reason=reason, afresh=True):
+                self.note(reason, style="yellow")
+            case Retry(reason=reason):
+                self.note(f"{reason}; trying again", style="yellow")
+            case Resumed(at_s, behind_s):
+                behind = f", {behind_s:.1f} s behind" if behind_s >= SHOWN_BEHIND_S else ""
+                self.note(f"going on at {clock(at_s)}{behind}")
+            case AudioLost(_, seconds):
+                self.note(f"{seconds:.1f} s of audio lost while the link was down", style="red")
+            case Oddity(text):
+                self.note(f"warning: {text}", style="red")
 
     def note(self, text: str, style: str = "dim") -> None:
         if not self._quiet:

@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from gateway.client.bedside import Options
+from gateway.client.door import Door, stream_url
 from gateway.client.printer import CaptionPrinter
 from gateway.client.sources import SourceError, SourceOptions, open_source
 from gateway.client.speaker import StreamError
@@ -189,7 +190,7 @@ async def _converse(url: str, once: bool, fast: float, console: Console, asked: 
             source = open_source(str(audio / name), SourceOptions())
             options = Options(Start(bed=BED, language=language), speed=fast)
             try:
-                await run_stream(url, source, options, printer.show, printer.show_retry, asked)
+                await run_stream(Door(stream_url(url)), source, options, printer.show, asked)
             except StreamError as error:
                 if not asked.is_set():
                     raise DemoError(f"the conversation ended: {error}") from None

@@ -5,16 +5,19 @@ import contextlib
 import math
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from gateway.client.bedside import Options
+from gateway.client.door import Door, DoorError, stream_url, tls_context
 from gateway.client.encoding import ENCODINGS
 from gateway.client.printer import CaptionPrinter, JsonPrinter, clock
 from gateway.client.sources import Source, SourceError, SourceOptions, open_source
-from gateway.client.speaker import StreamError, Summary, stream_url
+from gateway.client.speaker import StreamError, Summary
 from gateway.client.speaker import stream as run_stream
 from gateway.connection.messages import Start
 
@@ -22,6 +25,7 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 FIRST_RETRY_FILE_S, FIRST_RETRY_LIVE_S, RETRY_FILE_S = 5.0, 60.0, 60.0
 HOW_TO_START = "Start one with: care-voice serve (or, to try it out: care-voice demo)"
+IN_CLEAR = "the token and all that is said travel unencrypted: use https:// where others share the network"
 Printer = CaptionPrinter | JsonPrinter
 
 
@@ -29,6 +33,22 @@ Printer = CaptionPrinter | JsonPrinter
 @click.argument("source", metavar="FILE|-|mic")
 @click.option(
     "--url", default="ws://127.0.0.1:8001", show_default=True, help="The gateway (ws, wss, http, https)."
+)
+@click.option(
+    "--token",
+    envvar="CARE_VOICE_TOKEN",
+    show_envvar=True,
+    default="",
+    help="What lets this device in. On the command line others of this machine can see it.",
+)
+@click.option(
+    "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="The same, read from a file."
+)
+@click.option(
+    "--ca",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="ca.pem of a gateway with a certificate of its own.",
 )
 @click.option("--bed", help="Show the captions on this bed's page.")
 @click.option("--language", default="auto", show_default=True, help="zh, en, ... or auto: detect it.")
@@ -74,30 +94,38 @@ Printer = CaptionPrinter | JsonPrinter
     show_default="60; a file's first connect: 5",
     help="How long to try to reach the gateway.",
 )
+@click.option(
+    "--ring-s",
+    type=click.FloatRange(1, 3600),
+    default=120,
+    show_default=True,
+    help="Audio kept while the gateway is away; older audio is lost, and said to be.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--no-partials", is_flag=True, help="Only what is final.")
 @click.option("--quiet", is_flag=True, help="Captions and nothing else.")
 def stream(**given: Any) -> None:
     """Stream FILE, raw s16le on standard input (-) or the microphone (mic), and print the captions.
 
-    Audio goes out in real time, as from a microphone. When the link breaks, the last two minutes of audio
-    that are not final yet are kept and sent again; a caption may then come twice, but no word is lost.
+    Audio goes out in real time, as from a microphone. When the link breaks, audio is kept (--ring-s) and the
+    stream goes on exactly where it stopped as soon as the gateway is there again.
 
     \b
     care-voice stream visit.wav --bed 3A
     arecord -f S16_LE -r 16000 -t raw | care-voice stream - --bed 3A --language zh
     care-voice stream mic --bed 3A --encoding opus
+    care-voice stream mic --bed 3A --url https://ward.local:8001 --ca ca.pem --token-file 3a.token
 
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted (Ctrl-C awaits the last caption).
     """
     try:
-        stream_url(given["url"])
+        door = _door(given)
         source = open_source(given["source"], _source_options(given))
-    except (SourceError, ValueError) as error:
+    except (SourceError, DoorError) as error:
         raise click.UsageError(str(error)) from None
     try:
         with _printer(given) as printer:
-            status = asyncio.run(_run(given, source, printer))
+            status = asyncio.run(_run(given, door, source, printer))
     except StreamError as error:
         click.echo(f"care-voice stream: {error}", err=True)
         if not error.refused:
@@ -111,11 +139,12 @@ def stream(**given: Any) -> None:
     sys.exit(status)
 
 
-async def _run(given: dict[str, Any], source: Source, printer: Printer) -> int:
+async def _run(given: dict[str, Any], door: Door, source: Source, printer: Printer) -> int:
     asked = asyncio.Event()
     caught = on_signals(asked)
-    options = _options(given, source.is_live)
-    summary = await run_stream(given["url"], source, options, printer.show, printer.show_retry, asked)
+    if door.token and not door.is_encrypted and not door.is_local and isinstance(printer, CaptionPrinter):
+        printer.note(IN_CLEAR, style="red")
+    summary = await run_stream(door, source, _options(given, source.is_live), printer.show, asked)
     if isinstance(printer, CaptionPrinter):
         printer.note(_said(summary))
     return EXIT_INTERRUPTED if signal.SIGINT in caught else 0
@@ -134,8 +163,8 @@ def _said(summary: Summary) -> str:
     parts = [f"{clock(summary.seconds)} of audio", _count(summary.finals, "caption")]
     if summary.reconnects:
         parts.append(_count(summary.reconnects, "reconnect"))
-    if summary.lost_samples:
-        parts.append(f"{summary.lost_samples} samples lost while there was no gateway")
+    if summary.lost_s:
+        parts.append(f"{summary.lost_s:.1f} s of audio lost")
     if not summary.is_complete:
         parts.append("the gateway did not confirm the last of it")
     return ", ".join(parts)
@@ -162,6 +191,30 @@ def on_signals(asked: asyncio.Event) -> list[int]:
     return caught
 
 
+def _door(given: dict[str, Any]) -> Door:
+    """Raises DoorError."""
+    door = Door(stream_url(given["url"]), _token(given), given["ca"])
+    if door.ca:
+        tls_context(door.ca)
+    return door
+
+
+def _token(given: dict[str, Any]) -> str:
+    """A file that is named counts more than the environment. Raises DoorError."""
+    path: Path | None = given["token_file"]
+    if path is None:
+        return str(given["token"])
+    if click.get_current_context().get_parameter_source("token") is ParameterSource.COMMANDLINE:
+        raise DoorError("--token and --token-file: give one of them")
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DoorError(f"the token cannot be read: {error}") from None
+    if not token:
+        raise DoorError(f"there is no token in {path}")
+    return token
+
+
 def _source_options(given: dict[str, Any]) -> SourceOptions:
     return SourceOptions(
         given["encoding"], given["chunk_ms"], given["rate"], given["channels"], given["loop"]
@@ -185,6 +238,7 @@ def _options(given: dict[str, Any], is_live: bool) -> Options:
     return Options(
         start,
         speed=1.0 if is_live else given["fast"],
+        ring_s=given["ring_s"],
         first_retry_s=first_s if asked_s is None else asked_s,
         retry_s=later_s if asked_s is None else asked_s,
     )

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+import msgspec
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 
 from gateway.connection import messages as m
@@ -20,8 +22,12 @@ LIMITS = m.Limits(
     max_utterance_ms=28_000,
 )
 STARTED = m.Started(
-    session="s", resume_from=0, limits=LIMITS, model="demo", device="cpu", languages=("en",), demo=True
-)
+    session="s", token="t", resume_from=0, limits=LIMITS, model="demo", device="cpu", languages=("en",), demo=True,
+)  # fmt: skip
+
+
+def started(resume_from: int, session: str = "s") -> m.Started:
+    return msgspec.structs.replace(STARTED, resume_from=resume_from, session=session)
 
 
 @dataclass
@@ -29,6 +35,8 @@ class Talk:
     """What one connection has said."""
 
     link: ServerConnection
+    received: int = 0
+    """Position in the stream (pcm_s16le mono), gaps included; kept from one connection to the next."""
     start: m.Start = field(default_factory=m.Start)
     audio: list[bytes] = field(default_factory=list)
     controls: list[m.Control] = field(default_factory=list)
@@ -38,28 +46,39 @@ class Talk:
         return b"".join(self.audio)
 
     @property
-    def samples(self) -> int:
-        """As pcm_s16le mono."""
-        return len(self.payload) // 2
+    def headers(self) -> Headers:
+        """Of the request."""
+        assert self.link.request is not None
+        return self.link.request.headers
 
     async def say(self, *messages: m.ServerMessage) -> None:
         for message in messages:
             await self.link.send(encode_server(message))
 
-    async def open(self) -> None:
-        """Read `start`, answer `started`."""
+    async def read_start(self) -> m.Start:
         start = decode_client(await self.link.recv())
         assert isinstance(start, m.Start)
         self.start = start
-        await self.say(STARTED)
+        return start
+
+    async def open(self, resume_from: int | None = None, session: str = "s") -> None:
+        """Read `start`, answer `started`: from where the last connection stopped, if it asks for that."""
+        resume = (await self.read_start()).resume
+        if resume_from is None:
+            resume_from = self.received if resume else 0
+        self.received = resume_from
+        await self.say(started(resume_from, session))
 
     async def hear(self) -> m.Control | bytes:
         message = await self.link.recv()
         if isinstance(message, bytes):
             self.audio.append(message)
+            self.received += len(message) // 2
             return message
-        self.controls.append(decode_client(message))
-        return self.controls[-1]
+        control = decode_client(message)
+        self.received += control.samples if isinstance(control, m.Gap) else 0
+        self.controls.append(control)
+        return control
 
 
 Script = Callable[[Talk], Coroutine[None, None, None]]
@@ -105,7 +124,7 @@ class Scripted:
 
     async def _talk(self, link: ServerConnection) -> None:
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
-        talk = Talk(link)
+        talk = Talk(link, self.talks[-1].received if self.talks else 0)
         self.talks.append(talk)
         self.opened.set()
         task = asyncio.create_task(script(talk))
@@ -117,13 +136,20 @@ class Scripted:
 async def proper(talk: Talk) -> None:
     """A well-behaved gateway: acknowledges, commits at once, gives one partial and one final, stops when asked."""
     await talk.open()
-    await talk.say(m.Partial(1, 1, 0.0, 0.1, "hello ", "wor"))
+    await converse(talk)
+
+
+async def converse(talk: Talk) -> None:
+    """What follows `started`."""
+    number = 1 + (talk.start.resume.after if talk.start.resume else 0)
+    await talk.say(m.Partial(number, 1, 0.0, 0.1, "hello ", "wor"))
     while not isinstance(heard := await talk.hear(), m.Stop):
         if isinstance(heard, bytes):
-            await talk.say(m.Ack(talk.samples, talk.samples))
+            await talk.say(m.Ack(talk.received, talk.received))
         elif isinstance(heard, m.Ping):
             await talk.say(m.Pong(heard.id))
-    await talk.say(m.Final(1, 1, 0.0, 0.5, "hello world", "en", 0.9), m.Stopped(talk.samples, 1))
+    final = m.Final(number, number, 0.0, 0.5, "hello world", "en", 0.9)
+    await talk.say(final, m.Stopped(talk.received, number))
 
 
 def cut_after(messages: int, committed_messages: int = 0) -> Script:
@@ -131,10 +157,11 @@ def cut_after(messages: int, committed_messages: int = 0) -> Script:
 
     async def script(talk: Talk) -> None:
         await talk.open()
+        first = talk.received
         while len(talk.audio) < messages:
             await talk.hear()
-        committed = sum(len(payload) // 2 for payload in talk.audio[:committed_messages])
-        await talk.say(m.Ack(talk.samples, committed))
+        committed = first + sum(len(payload) // 2 for payload in talk.audio[:committed_messages])
+        await talk.say(m.Ack(talk.received, committed))
         await asyncio.sleep(0.05)
         talk.link.transport.abort()
 
@@ -145,7 +172,7 @@ def refuse(code: int, name: str = "nope") -> Script:
     """A fatal error, then the close code."""
 
     async def script(talk: Talk) -> None:
-        await talk.link.recv()
+        await talk.read_start()
         await talk.say(m.Error(name, "you may not", fatal=True))
         await talk.link.close(code, name)
 
