@@ -22,7 +22,7 @@ from gateway.connection.opening import Surroundings
 from gateway.connection.ports import Member
 from gateway.connection.viewer import Viewers
 from gateway.detection.silero import SileroModel, load_silero
-from gateway.events import Hypothesis, Job, ModelInfo
+from gateway.events import AudioFormat, Hypothesis, Job, ModelInfo
 from gateway.inference.load import LoadLevel
 from gateway.inference.protocol import EngineSpec
 from gateway.inference.worker import BatchDone, Worker, WorkerDied, WorkerEvent, WorkerReady
@@ -30,6 +30,7 @@ from gateway.metrics import Metrics
 from gateway.overload import Overload
 from gateway.resources import data_dir
 from gateway.roster import Roster
+from gateway.tapping import Tap, build_recorder
 from gateway.tls import TlsError, build_tls
 from gateway.transcript.captioner import Captioner
 from gateway.vitals import Vitals
@@ -55,7 +56,8 @@ class Gateway:
         try:
             self.gate = build_gate(settings)
             self.tls = build_tls(settings.tls, data_dir(settings.journal.data_dir))
-        except (GateError, TlsError) as error:
+            self._recorder = build_recorder(settings.journal)
+        except (GateError, TlsError, OSError) as error:
             raise StartError(str(error)) from error
         self.hub = Hub(settings.ward)
         self.viewers = Viewers(self)
@@ -124,6 +126,8 @@ class Gateway:
         await self._runner.cleanup()
         await self._worker.stop()
         await self._chronicle.journal.close()
+        if self._recorder:
+            await asyncio.to_thread(self._recorder.close)
         log.info("stopped", unfinished_sessions=len(self._roster))
 
     async def supervise(self, stop: asyncio.Event) -> None:
@@ -222,6 +226,10 @@ class Gateway:
     def enter(self, session: int, bed: str) -> None:
         self._beds[session] = bed
         self.viewers.deliver(self.hub.enter(bed, session, time.time()))
+
+    def tap(self, session: str, bed: str, audio: AudioFormat) -> Tap | None:
+        recorder = self._recorder
+        return Tap(recorder, session, bed, audio) if recorder and recorder.wants(bed) else None
 
     def presence(self, session: int, bed: str, connected: bool) -> None:
         self.viewers.deliver(self.hub.presence(bed, session, connected, time.time()))

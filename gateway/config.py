@@ -232,6 +232,11 @@ class JournalSettings(Section):
     journal_synchronous: Literal["normal", "full"] = Field(
         "normal", description="full: captions survive a power cut too, at some milliseconds each."
     )
+    record_beds: str = Field(
+        "", description="Beds (3A, 3*, with commas) whose AUDIO is written to disk. Empty: none, never."
+    )
+    record_max_minutes: float = Field(60, gt=0, description="Recorded audio kept of each bed.")
+    record_retention_h: float = Field(24, gt=0, description="Recorded audio is deleted after so many hours.")
 
 
 class LogSettings(Section):

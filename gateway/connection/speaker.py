@@ -21,9 +21,9 @@ from gateway.connection.effects import (
     Submit,
     Withdraw,
 )  # fmt: skip
-from gateway.connection.messages import ClientMessage, Notice, Partial, ServerMessage, Start
+from gateway.connection.messages import Audio, ClientMessage, Notice, Partial, ServerMessage, Start
 from gateway.connection.opening import Refused
-from gateway.connection.ports import Ports, Writer
+from gateway.connection.ports import Ports, Tap, Writer
 from gateway.connection.protocols import native
 from gateway.connection.resuming import Identity, Past
 from gateway.connection.session import Session, State
@@ -40,6 +40,7 @@ class Speaker:
         self.session = Session(ports.next_speaker(), identity, ports.surroundings(), time.monotonic())
         self._ports = ports
         self._writer: Writer | None = writer
+        self._tap: Tap | None = None
         ports.admit(self)
 
     def speaks_through(self, writer: Writer) -> bool:
@@ -49,6 +50,8 @@ class Speaker:
     # --- what its socket tells it ---
 
     def receive(self, message: ClientMessage) -> None:
+        if self._tap and isinstance(message, Audio):
+            self._tap.hear(message.payload)
         self._do(lambda: self.session.receive(message, time.monotonic()))
 
     def receive_mistake(self, code: str, message: str) -> None:
@@ -120,13 +123,19 @@ class Speaker:
             log.error("session failed", session=self.session.number, error=type(error).__name__, where=place)
             self.session.state = State.CLOSED
             self.cut(CloseCode.INTERNAL, "internal error")
-            self._ports.dismiss(self)
+            self._leave()
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             self._perform_one(effect)
         if self.session.state is State.CLOSED:
-            self._ports.dismiss(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        self._ports.dismiss(self)
+        if self._tap:
+            self._tap.end()
+            self._tap = None
 
     def _perform_one(self, effect: Effect) -> None:
         number, ports = self.session.number, self._ports
@@ -140,6 +149,7 @@ class Speaker:
                 ports.withdraw(number, utterance, revision)
             case Enter(bed):
                 ports.enter(number, bed)
+                self._tap = ports.tap(self.session.identity.name, bed, self.session.start.audio)
             case Presence(bed, connected):
                 ports.presence(number, bed, connected)
             case Publish(bed, partial):

@@ -4,14 +4,17 @@ One onnxruntime session on one thread; a stream keeps only the recurrent state (
 Its chunk is 512 samples (32 ms), each run with the 64 samples before it.
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from gateway.events import Audio
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # reports to its maker unless told not to before it is imported
 
 CHUNK_SAMPLES = 512
 CONTEXT_SAMPLES = 64
