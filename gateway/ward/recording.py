@@ -25,7 +25,8 @@ from gateway.ward.pruning import Recording, surplus
 
 FOLDER = "bed-"
 FILE_MINUTES = 5.0
-"""Longest file: what is deleted, is deleted in such pieces."""
+FILES = 10
+"""Audio is deleted file by file: of what may be kept, one is a tenth at most."""
 BYTES_PER_MINUTE = 60 * 2 * SAMPLE_RATE
 MAX_TOTAL_BYTES = 10 << 30
 MAX_QUEUED = 5000
@@ -71,19 +72,23 @@ class Recorder:
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory, self._beds, self._now = directory, tuple(beds), now
-        self._file_samples = int(min(FILE_MINUTES, max_minutes) * 60 * SAMPLE_RATE)
+        self._file_samples = int(min(FILE_MINUTES, max_minutes / FILES) * 60 * SAMPLE_RATE)
         self._bounds = (retention_h * 3600, int(max_minutes * BYTES_PER_MINUTE) + 1024, max_total_bytes)
         self._queue: queue.Queue[Chunk | None] = queue.Queue(MAX_QUEUED)
         self._open: dict[str, Open] = {}
         self._prune_at = self._paused_until = 0.0
-        self.dropped = 0
-        """Messages that are missing in the recordings."""
+        self._refused = self._unwritten = 0
         log.warning(
             "RECORDING AUDIO TO DISK",
             beds=list(beds), directory=str(directory), max_minutes=max_minutes, retention_h=retention_h,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Messages that are missing in the recordings."""
+        return self._refused + self._unwritten
 
     def wants(self, bed: str) -> bool:
         """Is this bed recorded? Its people must be told."""
@@ -108,8 +113,8 @@ class Recorder:
         try:
             self._queue.put_nowait(chunk)
         except queue.Full:
-            self.dropped += 1
-            if self.dropped == 1:
+            self._refused += 1
+            if self._refused == 1:
                 log.error("recording cannot keep up: audio is missing in it", bed=chunk.bed)
 
     # --- the thread ---
@@ -134,10 +139,11 @@ class Recorder:
             chunk = self._queue.get(timeout=PRUNE_INTERVAL_S)
         except queue.Empty:
             return False
-        if chunk and time.monotonic() < self._paused_until:
-            self.dropped += 1
-        elif chunk:
-            self._write(chunk)
+        if chunk:
+            self._unwritten += 1
+            if time.monotonic() >= self._paused_until:
+                self._write(chunk)
+                self._unwritten -= 1
         return chunk is None
 
     def _give_up_files(self) -> None:
