@@ -112,7 +112,7 @@ def test_a_long_session_is_cut_into_files(tmp_path: Path) -> None:
             time.sleep(0.01)  # names and ages of files count milliseconds
     kept = [read(path) for path in files(tmp_path)]
     assert [len(samples) for samples in kept] == [SAMPLE_RATE] * 10
-    assert [round(14 * np.abs(samples).max() / 16384) for samples in kept] == list(range(5, 15))
+    assert [round(14 * int(np.abs(samples).max()) / 16384) for samples in kept] == list(range(5, 15))
 
 
 def test_old_recordings_are_deleted(tmp_path: Path) -> None:
