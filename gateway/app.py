@@ -15,6 +15,7 @@ from gateway.chronicle import Chronicle
 from gateway.config import Settings
 from gateway.connection import routes
 from gateway.connection.closing import CloseCode
+from gateway.connection.door import open_door
 from gateway.connection.effects import Record
 from gateway.connection.gate import GateError, build_gate
 from gateway.connection.messages import Final, Notice, Partial
@@ -69,7 +70,12 @@ class Gateway:
         self._overload = Overload()
         self._silero: SileroModel | None = None
         self._engine_died = False
-        self._runner = web.AppRunner(routes.build(self, self.gate, self.viewers, static), access_log=None)
+        self._runner = web.AppRunner(
+            routes.build(self, self.gate, self.viewers, static),
+            access_log=None,
+            keepalive_timeout=settings.server.handshake_timeout_s,
+        )
+        self._door: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._dismissed = asyncio.Event()
         self._vitals = Vitals(
@@ -85,16 +91,16 @@ class Gateway:
             await self._chronicle.open(self.settings.journal)
         except JournalError as error:
             raise StartError(str(error)) from error
-        host, port = self.settings.server.host, self.settings.server.port
+        settings, context = self.settings.server, self.tls.context if self.tls else None
         await self._runner.setup()
+        assert self._runner.server is not None  # setup() made it
         try:
-            context = self.tls.context if self.tls else None
-            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+            self._door = await open_door(self._runner.server, settings, self.gate.trusted, context)
         except OSError as error:
             await self._runner.cleanup()
             await self._chronicle.journal.close()
-            raise StartError(f"Cannot listen on {host}:{port}: {_cause(error)}") from error
-        return int(self._runner.addresses[0][1])
+            raise StartError(f"Cannot listen on {settings.host}:{settings.port}: {_cause(error)}") from error
+        return int(self._door.sockets[0].getsockname()[1])
 
     async def warm_up(self) -> ModelInfo:
         """Load the models and take speakers. Raises EngineError."""
@@ -123,6 +129,8 @@ class Gateway:
         if self._ticker:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
+        if self._door:
+            self._door.close()
         await self._runner.cleanup()
         await self._worker.stop()
         await self._chronicle.journal.close()

@@ -23,6 +23,7 @@ class Metrics:
         self.corrected_words = self._counter("corrected_words", "Stable words that a final changed.")
         self.worker_restarts = self._counter("worker_restarts", "Times the engine's process died.")
         self.errors = self._counter("errors", "Sessions ended by an error.", "code")
+        self.refused = self._counter("refused", "WebSockets and event streams too many.", "code")
         self._counts = {
             "audio_s": self.audio_s,
             "stable_words": self.stable_words,
@@ -50,6 +51,8 @@ class Metrics:
                 self.partials.inc()
             case "suppressed":
                 self.suppressed.labels(label).inc(value)
+            case "refused":
+                self.refused.labels(label).inc(value)
             case "error":
                 self.errors.labels(label).inc(value)
             case _:

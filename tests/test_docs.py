@@ -564,8 +564,14 @@ BAD: dict[str, list[Any]] = {
     "an empty binary message": [START, b""],
 }
 """First column of docs/bad-input.md -> what a client says."""
-ELSEWHERE = {"nothing at all instead of a `start`", "silence for an hour", "pure noise", "clipped audio"}
-"""Tried in tests/test_gateway.py and tests/connection."""
+ELSEWHERE = {
+    "nothing at all instead of a `start`",
+    "(a viewer) nothing at all instead of a `watch`",
+    "silence for an hour",
+    "pure noise",
+    "clipped audio",
+}
+"""Tried in tests/test_gateway.py, tests/faults and tests/connection."""
 BAD_PAGE = sections(read("docs/bad-input.md"))
 TOLD = {row[0]: row[1] for chapter in ("Messages", "Audio") for row in rows(BAD_PAGE[chapter, ""])}
 

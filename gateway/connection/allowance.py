@@ -14,9 +14,9 @@ GAP_COST_S = 1.0
 """A gap is kept and shown like a caption."""
 
 
-def cost_s(message: ClientMessage) -> float:
-    """What a message costs besides the audio in it."""
-    return GAP_COST_S if isinstance(message, Gap) else MESSAGE_COST_S
+def cost_s(message: ClientMessage, audio_s: float = 0.0) -> float:
+    """What a message costs, with so many seconds of audio in it."""
+    return GAP_COST_S if isinstance(message, Gap) else max(MESSAGE_COST_S, audio_s)
 
 
 def too_fast() -> Refused:

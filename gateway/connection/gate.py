@@ -76,7 +76,7 @@ class Gate:
         self.refused = 0
         self._keys = ApiKeys(directory)
         self._signing = SigningKeys(directory)
-        self._trusted = origin.networks(settings.trusted_proxies)
+        self.trusted = origin.networks(settings.trusted_proxies)
         self._origins = origin.split_list(settings.allowed_origins)
         self._names = (*names, *origin.split_list(settings.allowed_hosts))
         self._inside: dict[object, tuple[Principal, Close]] = {}
@@ -109,7 +109,7 @@ class Gate:
         """Who is really there, where a trusted proxy stands between."""
         header = request.headers.get
         forwarded = header(hdrs.X_FORWARDED_FOR, ""), header(hdrs.X_FORWARDED_PROTO, "")
-        return origin.client_of(request.remote or "", request.secure, *forwarded, self._trusted)
+        return origin.client_of(request.remote or "", request.secure, *forwarded, self.trusted)
 
     def check_key(self, presented: str) -> Principal:
         """Who shows this API key. Raises AccessError (401)."""

@@ -20,7 +20,7 @@ class _Waiting:
 
 
 class Outbox:
-    def __init__(self, limit: int, limit_bytes: int = 4 << 20) -> None:
+    def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._waiting: OrderedDict[Hashable, _Waiting] = OrderedDict()

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.connection import beds, viewer, websocket
+from gateway.connection.door import Seats, hurry
 from gateway.connection.gate import PRINCIPAL, Gate
 from gateway.connection.login import Login
 from gateway.connection.ports import Certificate, Ports
@@ -34,7 +35,15 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
     """All routes of the gateway, each behind its gate."""
     hsts = ports.tls is not None and not ports.tls.self_signed
     headers = PAGE_HEADERS | (HSTS if hsts else {})
-    app = web.Application(middlewares=[_secure(headers), gate.admit], client_max_size=1 << 16)
+    app = web.Application(middlewares=[_secure(headers), gate.admit, hurry], client_max_size=1 << 16)
+    seats = Seats(ports.settings.server, lambda code: ports.measure("refused", 1, code))
+
+    def seated(handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            address, key = gate.client(request).address, request[PRINCIPAL].id
+            return await seats.seat(request, address, key, handler)
+
+        return answer
 
     async def stream(request: web.Request) -> web.StreamResponse:
         return await websocket.stream(request, ports, request[PRINCIPAL])
@@ -47,9 +56,9 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
 
     app.add_routes(
         [
-            web.get("/v1/stream", stream),
-            web.get("/v1/captions", captions),
-            web.get("/v1/captions/events", events),
+            web.get("/v1/stream", seated(stream)),
+            web.get("/v1/captions", seated(captions)),
+            web.get("/v1/captions/events", seated(events)),
             web.get("/", _page(static / "ward.html")),
             web.get("/beds/{bed}", _page(static / "captions.html")),
             web.get("/microphone", _page(static / "microphone.html")),

@@ -189,7 +189,7 @@ class Session:
         return [self._started(), *missed, *([Enter(start.bed)] if start.bed else [])]
 
     def _dispatch(self, message: m.ClientMessage, now: float, past: Past | None) -> list[Effect]:
-        if not self._allowance.spend(cost_s(message), now):
+        if not (isinstance(message, m.Audio) or self._allowance.spend(cost_s(message), now)):
             raise too_fast()
         if isinstance(message, m.Ping):
             return [Send(m.Pong(message.id))]
@@ -222,7 +222,7 @@ class Session:
         heard = self._hearing.receive(payload, now)
         audio_s = self._hearing.heard_s - before_s
         effects: list[Effect] = [Measure("audio_s", audio_s), *self._hear(heard, now)]
-        if not self._allowance.spend(audio_s, now):
+        if not self._allowance.spend(cost_s(m.Audio(payload), audio_s), now):
             return effects + self.fail(too_fast())
         if now - self._acked_at >= ACK_INTERVAL_S:
             effects += self._acknowledge(now)

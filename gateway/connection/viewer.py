@@ -145,14 +145,14 @@ class SocketInbox:
         self.close = writer.close
 
     def put(self, message: ViewerMessage, text: str) -> None:
-        self._writer.put(text, _partial_of(message))
+        self._writer.put(text, _partial_of(message), asked=isinstance(message, BedSnapshot))
 
 
 class EventInbox:
     """A viewer's stream of server-sent events."""
 
-    def __init__(self, limit: int, numbers: dict[str, int]) -> None:
-        self._outbox = Outbox(limit)
+    def __init__(self, limit: int, limit_bytes: int, numbers: dict[str, int]) -> None:
+        self._outbox = Outbox(limit, limit_bytes)
         self._numbers = numbers
         self._epoch = ""
         self._wake = asyncio.Event()
@@ -166,7 +166,8 @@ class EventInbox:
         self._numbers |= {c.bed: c.number for c in newest if isinstance(c, Caption)}
         cursor = f"id: {cursors.encode(self._epoch, self._numbers)}\n" if not _partial_of(message) else ""
         kind = message.__struct_config__.tag
-        self._outbox.put(f"{cursor}event: {kind}\ndata: {text}\n\n", _partial_of(message))
+        event = f"{cursor}event: {kind}\ndata: {text}\n\n"
+        self._outbox.put(event, _partial_of(message), asked=isinstance(message, BedSnapshot))
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -197,9 +198,10 @@ async def captions(request: web.Request, ports: Ports, viewers: Viewers) -> web.
         protocols=(SUBPROTOCOL,), compress=False, max_msg_size=MAX_WATCH_BYTES, heartbeat=30, timeout=5
     )
     await socket.prepare(request)
-    writer = Writer(
-        socket, request, ports.settings.ward.max_viewer_backlog, ports.settings.server.send_timeout_s
-    )
+    server, backlog = ports.settings.server, ports.settings.ward.max_viewer_backlog
+    writer = Writer(socket, request, backlog, server.send_timeout_s, server.max_unsent_bytes)
+    no_watch = Refused("no_watch", "Send `watch` first.", CloseCode.IDLE)
+    patience = asyncio.get_running_loop().call_later(server.start_timeout_s, _refuse, writer, no_watch)
     principal = request[PRINCIPAL]
     viewer = viewers.join(SocketInbox(writer), principal)
     try:
@@ -208,9 +210,12 @@ async def captions(request: web.Request, ports: Ports, viewers: Viewers) -> web.
             with ports.gate.guard(principal, writer.close):
                 async for message in socket:
                     if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                        patience.cancel()
+                        await writer.answered()
                         await _read(message.data, viewer, viewers, writer)
             writer.close(CloseCode.DONE, "")
     finally:
+        patience.cancel()
         viewers.leave(viewer)
     return socket
 
@@ -235,7 +240,8 @@ async def events(request: web.Request, ports: Ports, viewers: Viewers) -> web.St
         return refusal
     epoch, after = cursors.decode(request.headers.get("Last-Event-ID", ""))
     beds = [bed for bed in request.query.get("beds", "").split(",") if bed]
-    inbox = EventInbox(ports.settings.ward.max_viewer_backlog, dict(after))
+    server = ports.settings.server
+    inbox = EventInbox(ports.settings.ward.max_viewer_backlog, server.max_unsent_bytes, dict(after))
     principal = request[PRINCIPAL]
     viewer = viewers.join(inbox, principal)
     try:
@@ -246,7 +252,7 @@ async def events(request: web.Request, ports: Ports, viewers: Viewers) -> web.St
         await response.prepare(request)
         with ports.gate.guard(principal, inbox.close):
             while (event := await inbox.take()) is not None:
-                async with asyncio.timeout(ports.settings.server.send_timeout_s):
+                async with asyncio.timeout(server.send_timeout_s):
                     await response.write(event.encode())
     except Refused as refused:
         status = 403 if refused.close_code == CloseCode.FORBIDDEN else 400

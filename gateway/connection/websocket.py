@@ -76,6 +76,9 @@ class Connection:
             self._speaker.receive(start)
 
     def _check_bed(self, bed: str | None) -> None:
+        if bed and not self._ports.hub.has_room(bed):
+            why = "The gateway knows as many beds as it may (max_known_beds)."
+            raise Refused("too_many_beds", why, CloseCode.OVERLOADED)
         if not may_speak(self._principal, bed):
             raise Refused("forbidden_bed", f"This key may not speak at bed {bed}.", CloseCode.FORBIDDEN)
 
@@ -112,7 +115,7 @@ async def stream(request: web.Request, ports: Ports, principal: Principal) -> we
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,), compress=False, max_msg_size=server.max_message_bytes, timeout=5
     )
-    writer = Writer(socket, request, MAX_WAITING_MESSAGES, server.send_timeout_s)
+    writer = Writer(socket, request, MAX_WAITING_MESSAGES, server.send_timeout_s, server.max_unsent_bytes)
     connection = Connection(writer, ports, principal)
     log.info("speaker connected", session=connection.number)
     try:

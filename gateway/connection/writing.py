@@ -22,7 +22,7 @@ class Writer:
         request: web.Request,
         limit: int,
         timeout_s: float,
-        limit_bytes: int = 4 << 20,
+        limit_bytes: int,
     ) -> None:
         """`limit`, `limit_bytes`: what may wait for a slow reader."""
         self._socket = socket_

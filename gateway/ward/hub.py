@@ -103,6 +103,10 @@ class Hub:
         bed.partials[partial.speaker] = partial
         return self._tell(bed.name, partial)
 
+    def has_room(self, bed: str) -> bool:
+        """It is known, or may become so. (Numbers are never forgotten: a bed must not count anew.)"""
+        return bed in self._numbers or len(self._numbers) < self._settings.max_known_beds
+
     def number(self, caption: Caption) -> Caption:
         """Give a caption the next number of its bed: the order in which it goes to the journal."""
         self._numbers[caption.bed] = self._numbers.get(caption.bed, 0) + 1

@@ -12,7 +12,7 @@ def drain(box: Outbox) -> list[str]:
 
 def test_messages_leave_in_the_order_they_came() -> None:
     """First in, first out."""
-    box = Outbox(10)
+    box = Outbox(10, 1000)
     for text in "abc":
         box.put(text)
     assert drain(box) == ["a", "b", "c"]
@@ -21,7 +21,7 @@ def test_messages_leave_in_the_order_they_came() -> None:
 
 def test_a_newer_partial_replaces_the_waiting_one() -> None:
     """Only the newest partial of a key waits, after everything that was said before it."""
-    box = Outbox(10)
+    box = Outbox(10, 1000)
     box.put("old", partial_of=1)
     box.put("final")
     box.put("other", partial_of=2)
@@ -33,7 +33,7 @@ def test_a_newer_partial_replaces_the_waiting_one() -> None:
 
 def test_partials_go_first_when_it_is_full() -> None:
     """A full box drops its partials before it gives up."""
-    box = Outbox(2)
+    box = Outbox(2, 1000)
     box.put("p", partial_of=1)
     box.put("a")
     box.put("b")
@@ -43,7 +43,7 @@ def test_partials_go_first_when_it_is_full() -> None:
 
 def test_a_reader_too_slow_for_finals_overflows() -> None:
     """Finals are never dropped in silence: beyond the limit the box says so."""
-    box = Outbox(2)
+    box = Outbox(2, 1000)
     for text in "abc":
         box.put(text)
     assert box.overflowed
@@ -128,7 +128,7 @@ def test_the_count_of_bytes_never_drifts(
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=100), st.integers(1, 10))
 def test_finals_are_a_prefix_of_what_was_put(items: list[tuple[int, bool]], limit: int) -> None:
     """Without overflow every final is there, in order; with one, a prefix of them; never more than limit + keys wait."""
-    box = Outbox(limit)
+    box = Outbox(limit, 1000)
     finals = []
     for n, (key, is_partial) in enumerate(items):
         if is_partial:

@@ -179,3 +179,15 @@ def test_a_viewer_with_cuts_sees_every_caption_once_and_in_order(steps: list[str
     assert seen == sorted(set(seen))
     if lossless:
         assert seen == list(range(len(seen)))
+
+
+def test_endless_bed_names_are_not_taken_in() -> None:
+    """At max_known_beds a new bed is refused; a known one goes on, its numbers too."""
+    ward = hub(max_known_beds=2)
+    for bed in "ab":
+        assert ward.has_room(bed)
+        say(ward, caption(bed))
+    assert not ward.has_room("c")
+    assert ward.has_room("a")
+    ward.go_on("e1", {"a": 1, "b": 9})
+    assert ward.number(caption("b")).number == 10
