@@ -100,10 +100,11 @@ def _stability(takes: list[Take], own_percent: float) -> list[Figure]:
             taken_back += retractions(stable)
             if stable and not final.suppressed:
                 total += corrections(stable[-1], final.text)
-    spoken_units = sum(len(units(take.recording.text)) for take in takes)
-    note = f"{total.edits} of {total.units} ({spoken_units} spoken); the gateway says {own_percent:.2f} %"
+    said = sum(len(units(take.recording.text)) for take in takes)
+    limit, note = LIMIT_CORRECTED_PERCENT, f"the gateway says {own_percent:.2f} %"
     return [
-        Figure("stable words that a final corrected", total.percent, "%", LIMIT_CORRECTED_PERCENT, note),
+        Figure("stable words that a final corrected", total.percent, f"% of {total.units}", limit, note),
+        Figure("the same, of all words spoken", 100 * total.edits / said, f"% of {said}", limit),
         Figure("stable words that a partial took back", taken_back, "", 0),
     ]
 
