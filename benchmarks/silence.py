@@ -1,7 +1,7 @@
 """shell: where nobody speaks, nothing may be written; and what is spoken afterwards must be.
 
-Faster than real time, for which the gateway's limit (`max_ahead_s`) is raised. The sentence at the end of each
-session shows that the gateway was listening all the while.
+Faster than real time, for which the gateway's limit (`max_ahead_s`) is raised. The sentence at the end of
+each session shows that the gateway was listening all the while.
 """
 
 import asyncio
