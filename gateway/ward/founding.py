@@ -1,5 +1,7 @@
 """shell: the first look at the journal's file when a gateway starts; putting aside what cannot be used."""
 
+import contextlib
+import math
 import secrets
 import sqlite3
 import time
@@ -39,9 +41,37 @@ def begin(path: Path, synchronous: str, now: float) -> tuple[LockFile, Start]:
 
     A disk that only cannot write (full, read-only) is no reason not to start: the writer will say so.
     """
+    lock = _lock(path)
+    try:
+        return lock, _load(path, synchronous, now, lock.owes)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def forget(path: Path) -> None:
+    """Nothing may be kept: overwrite and delete what an earlier run left. Raises JournalError."""
+    if not path.exists():
+        return
+    lock = _lock(path)
+    try:
+        with contextlib.suppress(sqlite3.Error, NewerFileError), closing(Ledger(path, "full")) as ledger:
+            while ledger.expire(math.inf, math.inf):
+                pass
+            ledger.truncate_log()
+        for suffix in ("-wal", "-shm", ""):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise JournalError(f"{path} holds captions and cannot be deleted: {error.strerror}.") from error
+    finally:
+        lock.release()
+    log.warning("journal of an earlier run deleted, since nothing may be kept", path=str(path))
+
+
+def _lock(path: Path) -> LockFile:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = LockFile(path.with_name(path.name + ".lock"))
+        return LockFile(path.with_name(path.name + ".lock"))
     except LockHeldError:
         raise JournalError(
             f"Another gateway keeps its journal in {path.parent}. Stop it, or choose another --data-dir."
@@ -51,11 +81,6 @@ def begin(path: Path, synchronous: str, now: float) -> tuple[LockFile, Start]:
             f"Cannot write in {path.parent}: {error.strerror}. Make it writable for this user, choose "
             "another --data-dir, or keep captions in memory only with --retention-h 0."
         ) from error
-    try:
-        return lock, _load(path, synchronous, now, lock.owes)
-    except BaseException:
-        lock.release()
-        raise
 
 
 def _load(path: Path, synchronous: str, now: float, owes: bool) -> Start:

@@ -20,7 +20,7 @@ import structlog
 from gateway.ward import reader
 from gateway.ward.backlog import Backlog, Item
 from gateway.ward.faults import fault_of
-from gateway.ward.founding import JournalError, Start, begin
+from gateway.ward.founding import JournalError, Start, begin, forget
 from gateway.ward.lockfile import LockFile
 from gateway.ward.records import (
     CaptionRow,
@@ -90,13 +90,18 @@ class Journal:
         elapsed_s: Callable[[], float] = steady_s,
         max_backlog: tuple[int, int] = (MAX_BACKLOG_ENTRIES, MAX_BACKLOG_BYTES),
     ) -> "Journal":
-        """Open or create the file, or none. `synchronous`: normal | full. Raises JournalError."""
+        """Open or create the file. `synchronous`: normal | full. Raises JournalError.
+
+        Without a path, or with a retention of 0, there is none; what an earlier run left there is deleted.
+        """
         origin = now() - elapsed_s()
 
         def clock() -> float:
             return origin + elapsed_s()
 
         if path is None or retention_h <= 0:
+            if path:
+                await asyncio.to_thread(forget, path)
             log.info("journal in memory only: a restart forgets all captions")
             return cls(Start(secrets.token_hex(8)), clock, on_written, on_state)
         lock, start = await asyncio.to_thread(begin, path, synchronous, now())

@@ -5,6 +5,7 @@ not wait. Whatever fails is told, given back and tried again after a pause that 
 for it. A file that is corrupt, or gone, is put aside and a new one begun.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -211,20 +212,24 @@ class Writer:
     def _recover(self, error: Exception) -> None:
         with self._changed:
             self._backlog.give_back()
-        if self._ledger:
-            self._ledger.close()
-            self._ledger = None
+        ledger, self._ledger = self._ledger, None
         reason = fault_of(error)
         if not self._failing or reason == "unexpected":
             log.error("journal fails", reason=reason, error=type(error).__name__, detail=str(error))
         self._failing = True
         self._tell(Failed(reason))
-        try:
+        with contextlib.suppress(OSError):  # the disk fails: it is tried as long as it does
             self._lock.note(owes=True)
+        try:
+            if ledger:
+                ledger.close()
             if reason in {"corrupt", "replaced"}:
-                set_aside = put_aside(self._book.path, self._book.now(), reason)
-                self._epoch = self._book.new_epoch()
-                log.error("journal begun anew", reason=reason, set_aside=set_aside, epoch=self._epoch)
-                self._tell(Lost(self._epoch, set_aside))
-        except OSError as worse:
-            log.error("journal cannot be put aside", detail=str(worse))
+                self._begin_anew(reason)
+        except Exception as worse:
+            log.error("journal cannot be put aside", error=type(worse).__name__, detail=str(worse))
+
+    def _begin_anew(self, reason: str) -> None:
+        set_aside = put_aside(self._book.path, self._book.now(), reason)
+        self._epoch = self._book.new_epoch()
+        log.error("journal begun anew", reason=reason, set_aside=set_aside, epoch=self._epoch)
+        self._tell(Lost(self._epoch, set_aside))

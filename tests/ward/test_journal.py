@@ -62,6 +62,19 @@ async def test_recording_never_waits(tmp_path: Path) -> None:
         await told.reported(3)
 
 
+async def test_without_retention_an_earlier_file_is_deleted(tmp_path: Path) -> None:
+    """Who asks for memory only finds no caption on the disk; the lock of a running gateway protects its file."""
+    path = tmp_path / "journal"
+    async with journal(path) as told:
+        told.say(text="CANARY")
+        with pytest.raises(JournalError, match="Another gateway"):
+            async with journal(path, retention_h=0.0):
+                pass
+    async with journal(path, retention_h=0.0):
+        assert "CANARY" not in words_on(tmp_path)
+        assert files_in(tmp_path) == [b"0"]
+
+
 async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     """Epoch, numbers of each bed, speakers' numbers and sessions outlive the process."""
     path = tmp_path / "journal"
@@ -77,6 +90,8 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
         told.say("3A")
         await told.reported(1)
         assert await told.kept("3A") == [1, 2, 3, 4]
+    async with journal(path) as told:
+        assert told.journal.last_numbers() == {"3A": 4, "3B": 1}
 
 
 async def test_speakers_numbers_are_never_given_twice(tmp_path: Path) -> None:

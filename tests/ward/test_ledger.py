@@ -158,9 +158,25 @@ def test_deleted_words_leave_no_trace(tmp_path: Path, seed: int) -> None:
             for row in read_captions(tmp_path / "journal", bed, **EVERY)
         }
         assert words_on(tmp_path) == kept
-    ledger.purge("b")
-    assert read_beds(tmp_path / "journal") == ["a", "c", "d"]
-    assert words_on(tmp_path) == {word for word in kept if not word.startswith("<b")}
+    ledger.close()
+
+
+@pytest.mark.parametrize("seed", range(5, 8))
+def test_purged_beds_leave_no_trace(tmp_path: Path, seed: int) -> None:
+    """One after the other, though their captions lie among those of beds that stay."""
+    rng = random.Random(seed)
+    ledger = opened(tmp_path, now=0.0)
+    numbers = dict.fromkeys("abcd", 0)
+    entries = []
+    for _ in range(400):
+        bed = rng.choice("abcd")
+        numbers[bed] += 1
+        entries.append(said(bed, numbers[bed], f"<{bed}{numbers[bed]}>" + "z" * rng.choice([0, 20, 60, 200])))
+    ledger.write(items(*entries, stored_at=0.0), 0)
+    for bed, others in (("b", "acd"), ("c", "ad"), ("a", "d")):
+        ledger.purge(bed)
+        assert read_beds(tmp_path / "journal") == list(others)
+        assert words_on(tmp_path) == {f"<{o}{n + 1}>" for o in others for n in range(numbers[o])}
     ledger.close()
 
 
