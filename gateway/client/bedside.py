@@ -28,7 +28,7 @@ from gateway.connection.messages import (
     Stopped,
 )
 
-DONE, CANNOT_RESUME, TOO_FAST = 1000, 4410, 4429
+DONE, OVERLOADED, CANNOT_RESUME, TOO_FAST = 1000, 1013, 4410, 4429
 """Close codes of the gateway."""
 
 
@@ -144,8 +144,8 @@ class Bedside:
     def take(self, now: float) -> ClientMessage | AudioLost | float | None:
         """What to send now (a gap for lost audio); or after how many seconds to ask again; None: when
         something has happened."""
-        due_at = self._pace.due_at(self._ring.cursor / self._rate)
-        if due_at is None or self.is_done:
+        wait_s = self._pace.wait_s(now)
+        if wait_s is None or self.is_done:
             return None
         waits = []
         if (ping_at := self._liveness.ping_at()) is not None:
@@ -153,21 +153,22 @@ class Bedside:
                 self._liveness.ping()
                 return Ping()
             waits.append(ping_at - now)
-        if due_at > now:
-            waits.append(due_at - now)
-        elif message := self._next():
+        if wait_s > 0:
+            waits.append(wait_s)
+        elif message := self._next(now):
             return message
         return min(waits, default=None)
 
-    def _next(self) -> ClientMessage | AudioLost | None:
+    def _next(self, now: float) -> ClientMessage | AudioLost | None:
         at_s = self._ring.cursor / self._rate
         match self._ring.take():
-            case Chunk(payload):
+            case Chunk(payload, samples):
+                self._pace.spend(samples / self._rate, now)
                 return Audio(payload)
             case Lost(samples):
                 self.lost_samples += samples
-                self._pace.skip(samples / self._rate)
-                return AudioLost(at_s, samples / self._rate, samples)
+                self._pace.spend_gap(now)
+                return AudioLost(round(at_s, 3), round(samples / self._rate, 3), samples)
         if self._finished and not self._stop_sent:
             self._stop_sent = True
             return Stop()
@@ -201,11 +202,11 @@ class Bedside:
     def _begin(self, started: Started, now: float) -> list[Event]:
         went_back = started.resume_from < self._received
         resumed = self._continuity.begin(started, self._ring)
-        at_s = self._ring.cursor / self._rate
-        self._pace.begin(at_s, now, afresh=went_back or not resumed)
+        at_s = round(self._ring.cursor / self._rate, 3)
+        self._pace.begin(now, afresh=went_back or not resumed)
         self._received = started.resume_from
         self.links += 1
-        return [Resumed(at_s, self.position_s - at_s, not resumed)] if self.links > 1 else []
+        return [Resumed(at_s, round(self.position_s - at_s, 3), not resumed)] if self.links > 1 else []
 
     def _show(self, final: Final) -> list[Event]:
         if self._continuity.is_repeat(final):
@@ -232,7 +233,9 @@ class Bedside:
         if close_code in FINAL_CLOSES:
             return refusal(close_code, reason)
         if close_code == TOO_FAST:
-            self._pace.restart()
+            self._pace.refused()
+        if close_code == OVERLOADED:
+            self._returning.busy()
         if close_code == CANNOT_RESUME:
             return self._begin_afresh(self._refusal.code if self._refusal else why, now, randomness)
         return self._come_back(reason, now, randomness)

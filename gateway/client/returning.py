@@ -8,6 +8,8 @@ from dataclasses import dataclass
 BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 STABLE_S = 30.0
 """A link that held for so long was good: the next loss starts with the shortest delay again."""
+BUSY_ATTEMPT = 2
+"""An overloaded gateway is given at least this delay's time."""
 FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 4401, 4403, 4409})
 """Close codes after which the same client would only be refused again; all others are worth a retry."""
 HINTS = {
@@ -60,14 +62,18 @@ class Returning:
 
     def progress(self) -> None:
         """Audio was committed: whatever happens next is another outage."""
-        self._outage_at = None
+        self._attempt, self._outage_at = 0, None
+
+    def busy(self) -> None:
+        """The gateway was there, and could not take more."""
+        self._attempt = max(self._attempt, BUSY_ATTEMPT)
 
     def lost(
         self, began_at: float | None, limit_s: float, reason: str, now: float, randomness: float
     ) -> Retry | GiveUp:
         """The link, over which audio flowed since `began_at`, is gone; it may be tried for `limit_s`."""
         if began_at is not None and now - began_at >= STABLE_S:
-            self._attempt, self._outage_at = 0, None
+            self.progress()
         self._outage_at = now if self._outage_at is None else self._outage_at
         delay_s = backoff_s(self._attempt, randomness)
         if now + delay_s - self._outage_at > limit_s:
