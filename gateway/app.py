@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from gateway.chronicle import Chronicle
 from gateway.config import Settings
 from gateway.connection import routes
 from gateway.connection.closing import CloseCode
-from gateway.connection.door import open_door
+from gateway.connection.door import open_door, serve
 from gateway.connection.effects import Record
 from gateway.connection.gate import GateError, build_gate
 from gateway.connection.messages import Final, Notice, Partial
@@ -70,11 +69,7 @@ class Gateway:
         self._overload = Overload()
         self._silero: SileroModel | None = None
         self._engine_died = False
-        self._runner = web.AppRunner(
-            routes.build(self, self.gate, self.viewers, static),
-            access_log=None,
-            keepalive_timeout=settings.server.handshake_timeout_s,
-        )
+        self._runner = serve(routes.build(self, self.gate, self.viewers, static), settings.server)
         self._door: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._dismissed = asyncio.Event()

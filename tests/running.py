@@ -85,6 +85,17 @@ class RunningGateway:
         lines = [line for line in self.get("/metrics").splitlines() if line.startswith(name)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
+    def rss_bytes(self) -> int:
+        """Memory of the gateway's own process."""
+        [line] = [
+            ln for ln in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if "VmRSS" in ln
+        ]
+        return int(line.split()[1]) * 1024
+
+    def open_files(self) -> int:
+        """File descriptors of the gateway's own process."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
     def worker_pid(self) -> int:
         """The engine's process."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()

@@ -7,20 +7,34 @@ than seats, so that pages load and refusals can be said while all seats are take
 
 import asyncio
 import ipaddress
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.typedefs import Middleware
 
 from gateway.config import ServerSettings
 from gateway.connection.limits import UNLIMITED, Limits, Quota, Refusal, Ticket
 
 SPARE = 64
 RETRY_AFTER_S = 5
-BODY_TIMEOUT_S = 10.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """A request that cannot be read is its sender's fault: it gets a 400 and no traceback in our log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def serve(app: web.Application, settings: ServerSettings) -> web.AppRunner:
+    """What answers at the door. A connection without a whole request is closed after a while."""
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(_is_ours)
+    return web.AppRunner(app, access_log=None, logger=logger, keepalive_timeout=settings.handshake_timeout_s)
 
 
 async def open_door(
@@ -119,13 +133,17 @@ class Seats:
             self._limits.leave(ticket)
 
 
-@web.middleware
-async def hurry(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A request's body comes at once, or not at all: nobody holds a handler by sending it byte by byte."""
-    if request.can_read_body:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                await request.read()
-        except TimeoutError:
-            raise web.HTTPRequestTimeout from None
-    return await handler(request)
+def hurry(timeout_s: float) -> Middleware:
+    """A middleware: a request's body comes at once, or not at all; nobody holds a handler byte by byte."""
+
+    @web.middleware
+    async def read_first(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.can_read_body:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await request.read()
+            except TimeoutError:
+                raise web.HTTPRequestTimeout from None
+        return await handler(request)
+
+    return read_first

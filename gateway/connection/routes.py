@@ -35,8 +35,10 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
     """All routes of the gateway, each behind its gate."""
     hsts = ports.tls is not None and not ports.tls.self_signed
     headers = PAGE_HEADERS | (HSTS if hsts else {})
-    app = web.Application(middlewares=[_secure(headers), gate.admit, hurry], client_max_size=1 << 16)
-    seats = Seats(ports.settings.server, lambda code: ports.measure("refused", 1, code))
+    server = ports.settings.server
+    in_time = hurry(server.handshake_timeout_s)
+    app = web.Application(middlewares=[_secure(headers), gate.admit, in_time], client_max_size=1 << 16)
+    seats = Seats(server, lambda code: ports.measure("refused", 1, code))
 
     def seated(handler: Handler) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:

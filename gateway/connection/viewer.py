@@ -195,7 +195,7 @@ async def captions(request: web.Request, ports: Ports, viewers: Viewers) -> web.
     if refusal := full(ports, viewers):
         return refusal
     socket = web.WebSocketResponse(
-        protocols=(SUBPROTOCOL,), compress=False, max_msg_size=MAX_WATCH_BYTES, heartbeat=30, timeout=5
+        protocols=(SUBPROTOCOL,), compress=False, max_msg_size=MAX_WATCH_BYTES + 1, heartbeat=30, timeout=5
     )
     await socket.prepare(request)
     server, backlog = ports.settings.server, ports.settings.ward.max_viewer_backlog

@@ -112,9 +112,8 @@ async def stream(request: web.Request, ports: Ports, principal: Principal) -> we
     if reason := ports.refusal():
         return web.json_response({"error": reason}, status=503, headers={"Retry-After": "5"})
     server = ports.settings.server
-    socket = web.WebSocketResponse(
-        protocols=(SUBPROTOCOL,), compress=False, max_msg_size=server.max_message_bytes, timeout=5
-    )
+    most = server.max_message_bytes + 1  # aiohttp refuses a message of exactly so many
+    socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,), compress=False, max_msg_size=most, timeout=5)
     writer = Writer(socket, request, MAX_WAITING_MESSAGES, server.send_timeout_s, server.max_unsent_bytes)
     connection = Connection(writer, ports, principal)
     log.info("speaker connected", session=connection.number)
