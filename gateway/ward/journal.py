@@ -249,7 +249,7 @@ class Journal:
                 self._reports.tell_up_to(seq, True, refused)
                 for asked in [asked for asked in self._answers if asked <= seq]:
                     self._answers.pop(asked).set_result(None)
-                if self._reason == "slow" and not self._reports:
+                if self._reason == "slow" and not self._reports and not self.state.backlog:
                     self._set_reason("")
             case Failed(reason):
                 self._set_reason(reason)
