@@ -31,6 +31,8 @@ from gateway.ward.hub import EVERY_BED, Delivery
 
 MAX_WATCH_BYTES = 65_536
 MAX_KNOWN_BEDS = 1000
+MAX_CATCH_UP = 20_000
+"""Captions from the journal in the answer to one `watch`, over all its beds; about 6 MB."""
 log = structlog.get_logger()
 encoder = msgspec.json.Encoder()
 
@@ -98,13 +100,18 @@ class Viewers:
         known = watch.epoch is None or watch.epoch == hub.epoch
         # Numbers of another epoch mean nothing: after -1 comes all, and "not recovered".
         after = watch.after if known else dict.fromkeys(watch.after, -1)
-        asked = [bed for bed in after if may_see(bed) and after[bed] >= 0]
-        history = {bed: await self._history(bed, after[bed]) for bed in asked}
+        shown, history = set(watch.beds), dict[str, list[Caption]]()
+        for bed in after:
+            if (bed in shown or EVERY_BED in shown) and may_see(bed) and after[bed] >= 0:
+                room = MAX_CATCH_UP - sum(map(len, history.values()))
+                history[bed] = await self._history(bed, after[bed], room)
         self.deliver(hub.watch(viewer, watch.beds, after, history, time.time()))
 
-    async def _history(self, bed: str, after: int) -> list[Caption]:
-        """What the hub has not kept; asked again while captions go on leaving the hub meanwhile."""
+    async def _history(self, bed: str, after: int, most: int) -> list[Caption]:
+        """What the hub has not kept; asked again while captions go on leaving the hub meanwhile. Of more
+        than `most` only the newest: the snapshot then says that it is not all."""
         found: list[Caption] = []
+        after = max(after, self._ports.hub.missing(bed, after).stop - 1 - most)
         while missing := self._ports.hub.missing(bed, found[-1].number if found else after):
             more = await self._ports.history(bed, missing)
             if not more:
