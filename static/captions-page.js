@@ -1,11 +1,12 @@
 // shell: the captions of one bed on the screen. captions.js decides what; this file makes elements of it.
 
+import { may, startAccess } from "./access.js";
 import { DEFAULT_KEYWORDS, findAlerts, parseKeywords } from "./alerts.js";
-import { displayPartial, displayText, languageOf, openAlerts, rowsOf } from "./captions.js";
+import { displayPartial, displayText, languageOf, openAlerts, rowsOf, shownState } from "./captions.js";
 import { calendarDay, clockTime } from "./i18n.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
 import { startReader } from "./reader.js";
-import { bedWarning, showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
+import { bedWarning, gapNode, lostNode, showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
 import { watch } from "./viewer-socket.js";
 
 const BED = bedOf(location.pathname);
@@ -75,8 +76,10 @@ function rowNode(row) {
       const count = row.count > 1 ? ` × ${row.count}` : "";
       return element("li", { class: "unclear", title: row.reason ?? false }, timeNode(row.at), element("p", {}, t("unclear") + count));
     }
+    case "gap":
+      return gapNode(row, t);
     case "lost":
-      return element("li", { class: "lost" }, icon("warning"), t("lost"));
+      return lostNode(row, t);
     case "day":
       return element("li", { class: "day" }, row.day);
     default:
@@ -97,7 +100,7 @@ function showRows(bed) {
     if (old && !same) old.node.replaceWith(entry.node);
     if (!old) {
       list.append(entry.node);
-      if (row.kind === "caption") before += 1;
+      if (row.kind === "caption" || row.kind === "gap") before += 1;
     }
     next.set(row.key, entry);
   }
@@ -150,13 +153,19 @@ function show(now) {
   reader.keepPlace(() => {
     const added = showRows(bed);
     byId("partials").replaceChildren(...bed.partials.map(partialNode));
-    const warning = bedWarning(bed, page);
-    byId("bed-warning").hidden = warning === "";
-    setText(byId("bed-warning"), warning);
+    showBedWarning(bed);
     byId("waiting").hidden = bed.captions.length + bed.partials.length > 0;
     return added;
   });
-  if (bed.epoch !== null) byId("log").setAttribute("aria-busy", "false");
+  if (bed.asked) byId("log").setAttribute("aria-busy", "false");
+}
+
+function showBedWarning(bed) {
+  const warning = bedWarning(bed, page);
+  const box = byId("bed-warning");
+  box.hidden = warning === "";
+  box.dataset.state = shownState(bed);
+  if (box.textContent !== warning) box.replaceChildren(icon(box.dataset.state), element("span", {}, warning));
 }
 
 /** After a change of language or alert words everything is made anew. */
@@ -175,6 +184,16 @@ function showAll() {
   shownBed = null;
   show(state);
 }
+
+// --- download -----------------------------------------------------------------------------------------------
+
+for (const link of document.querySelectorAll("#save-dialog a")) {
+  link.href = `/v1/beds/${encodeURIComponent(BED)}/captions?format=${link.dataset.format}`;
+  link.download = `${BED}.${link.dataset.format}`;
+  link.addEventListener("click", () => byId("save-dialog").close());
+}
+byId("save").addEventListener("click", () => byId("save-dialog").showModal());
+byId("save-cancel").addEventListener("click", () => byId("save-dialog").close());
 
 // --- alert words --------------------------------------------------------------------------------------------
 
@@ -207,12 +226,13 @@ function markSeen() {
 
 byId("seen").addEventListener("click", markSeen);
 addEventListener("keydown", (event) => {
-  if (dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "s" || event.key === "S") byId("sound").click();
   const onControl = event.target instanceof Element && event.target.closest("button, a");
   if (event.key === "Enter" && !onControl && openAlerts(state, BED).length) markSeen();
 });
 
 page.show();
+startAccess("viewer", (who) => (byId("save").hidden = !may(who, "viewer")));
 keepAwake();
 const dispatch = watch([BED], settings.get("keywords", DEFAULT_KEYWORDS), show);

@@ -2,9 +2,11 @@
 // the time carries `now` (Unix milliseconds of this device). Events are the gateway's viewer messages
 // (docs/protocol.md) and those of the page itself: opened, closed, tick, asked, keywords, seen.
 //
-// Captions are numbered 1, 2, 3 ... within (bed, epoch). A number already held is a repeat and is ignored. A number
-// that jumps, or a new epoch, means that something was missed: the bed becomes `again: "wanted"` and the shell asks
-// for a snapshot; what is told about the bed before that snapshot is ignored, since the snapshot holds it.
+// Captions are numbered 1, 2, 3 ... within (bed, epoch); an epoch ends only if the gateway lost its journal. A caption
+// already held is a repeat and is ignored. Any other number than the next means that something was missed: the bed
+// becomes `again: "wanted"` and the shell asks for a snapshot; what is told about the bed before that snapshot is
+// ignored, since the snapshot holds it. In a new epoch the numbers held mean nothing: all is sent again, and captions
+// are known by when and by whom they were said.
 
 import { findAlerts } from "./alerts.js";
 
@@ -23,6 +25,7 @@ export function initialState(now, keywords) {
     skewMs: 0, // this device's clock minus the gateway's
     demo: false,
     problem: null, // the last error message
+    epoch: null, // of all numbers held
     keywords,
     beds: {},
     alerts: [], // oldest first
@@ -74,44 +77,60 @@ function tick(state, now) {
   return silent && state.link !== "stopped" ? { ...state, link: "stopped" } : state;
 }
 
-function snapshot(state, event) {
+function snapshot(before, event) {
+  const state = before.epoch === event.epoch ? before : newEpoch(before, event.epoch);
   const old = state.beds[event.bed] ?? emptyBed(event.bed);
-  const partials = event.partial ? [event.partial] : [];
-  const base = { ...changed(old, event), partials };
-  const known = old.epoch !== null;
-  if (known && old.epoch !== event.epoch && old.number > 0 && old.again !== "asked") {
-    const restarted = { ...base, epoch: event.epoch, number: 0, again: "wanted", lost: true };
-    return withBed(state, restarted);
-  }
   const fresh = event.captions
-    .filter((c) => c.number > old.number)
+    .filter((c) => c.number > old.number && !holds(old, c))
     .map((c) => ({ ...c, bed: event.bed }));
-  const lost = known && (old.lost || event.recovered === false || (fresh[0]?.number ?? 0) > old.number + 1);
-  const bed = { ...base, epoch: event.epoch, again: null, lost: lost && fresh.length === 0 };
-  const added = withBed(state, append(bed, fresh, lost));
+  const known = old.asked;
+  const lost = known && (event.recovered === false || (old.number > 0 && (fresh[0]?.number ?? 0) > old.number + 1));
+  const partials = event.partial ? [event.partial] : [];
+  const number = event.captions.at(-1)?.number ?? 0;
+  const bed = { ...changed(old, event), partials, again: null, asked: true, number: Math.max(number, old.number) };
+  const at = fresh[0]?.at ?? gatewayTime(state);
+  const added = withBed(state, append(lost ? marked(bed, at) : bed, event.epoch, fresh));
   const since = known ? -Infinity : event.now - state.skewMs - RECENT_ALERT_MS;
   return fresh.filter((c) => c.at * 1000 >= since).reduce(alertFor, added);
 }
 
-function caption(state, event) {
-  const bed = state.beds[event.bed] ?? emptyBed(event.bed);
-  if (event.number <= bed.number) return state;
-  if (event.number > bed.number + 1) return withBed(state, { ...bed, again: bed.again ?? "wanted" });
-  return alertFor(withBed(state, append(bed, [event], false)), event);
+/** The gateway lost its journal: of no bed is known what came after the captions held. */
+function newEpoch(state, epoch) {
+  const renewed = (bed) => (bed.asked ? { ...marked(bed, gatewayTime(state)), number: 0 } : bed);
+  return { ...mapBeds(state, renewed), epoch };
 }
 
-/** Adds captions in order, ends their partials, and marks before them that some are missing. */
-function append(bed, captions, lost) {
-  if (captions.length === 0) return bed;
-  const added = captions.map((c) => ({ ...c, bed: bed.bed, kind: "caption", key: `${bed.epoch}:${c.number}` }));
-  const mark = { kind: "lost", key: `lost:${added[0].key}`, at: captions[0].at };
-  const all = [...bed.captions, ...(lost ? [mark] : []), ...added];
+function caption(state, event) {
+  const bed = state.beds[event.bed] ?? emptyBed(event.bed);
+  const isNext = event.number === bed.number + 1 && state.epoch !== null; // else it is the next of what?
+  if (isNext) return alertFor(withBed(state, append(bed, state.epoch, [event])), event);
+  return holds(bed, event) ? state : withBed(state, { ...bed, again: bed.again ?? "wanted" });
+}
+
+/** Is it among the captions held, under whatever number? */
+function holds(bed, caption) {
+  const same = (c) => c.at === caption.at && sameUtterance(c, caption) && c.gap_s === caption.gap_s;
+  return bed.captions.some(same);
+}
+
+/** Adds captions in order and ends their partials. */
+function append(bed, epoch, captions) {
+  const kindOf = (c) => (c.gap_s > 0 ? "gap" : "caption");
+  const added = captions.map((c) => ({ ...c, bed: bed.bed, kind: kindOf(c), key: `${epoch}:${c.number}` }));
   return {
     ...bed,
-    captions: all.slice(-KEPT_CAPTIONS),
-    number: captions.at(-1).number,
+    captions: [...bed.captions, ...added].slice(-KEPT_CAPTIONS),
+    number: Math.max(bed.number, captions.at(-1)?.number ?? 0),
     partials: bed.partials.filter((p) => !captions.some((c) => sameUtterance(c, p))),
   };
+}
+
+/** With a mark that captions may be missing from here on, once. */
+function marked(bed, at) {
+  const last = bed.captions.at(-1);
+  if (last?.kind === "lost") return bed;
+  const mark = { kind: "lost", key: `lost:${last?.key}`, at: Math.max(at, last?.at ?? 0) };
+  return { ...bed, captions: [...bed.captions, mark].slice(-KEPT_CAPTIONS) };
 }
 
 function partial(state, event) {
@@ -135,8 +154,9 @@ function changed(bed, { state, since }) {
   return { ...bed, state, since, partials, present: bed.present || state !== "offline" };
 }
 
-/** One alert per utterance, as soon as a word is heard; a final without the word takes it back. */
+/** One alert per utterance, as soon as a word is heard; a final without the word takes it back, a gap does not. */
 function alertFor(state, said) {
+  if (said.gap_s > 0) return state;
   const key = `${said.bed}\n${said.speaker}\n${said.utterance}`;
   const old = state.alerts.find((a) => a.key === key);
   const [match] = findAlerts(said.text, state.keywords);
@@ -148,18 +168,22 @@ function alertFor(state, said) {
   return { ...state, alerts: [...state.alerts, now].slice(-KEPT_ALERTS), alertsRaised: state.alertsRaised + 1 };
 }
 
+/** Unix seconds by the gateway's clock when it was last heard. */
+function gatewayTime(state) {
+  return (state.heardAt - state.skewMs) / 1000;
+}
+
 function emptyBed(bed) {
   return {
     bed,
-    epoch: null,
-    state: null, // online | offline | degraded
+    asked: false, // a snapshot of it has come
+    state: null, // online | reconnecting | degraded | offline
     since: null,
     present: false,
     captions: [],
     number: 0, // of the newest caption held
     partials: [],
     again: null, // null | wanted | asked: a snapshot that fills a hole
-    lost: false, // captions are missing before the next one
   };
 }
 
@@ -180,7 +204,8 @@ function sameUtterance(a, b) {
 /** What to ask the gateway for, so that nothing held is sent again and nothing missing is left out. */
 export function watchMessage(state, beds) {
   const held = Object.values(state.beds).filter((b) => b.number > 0);
-  return { type: "watch", beds, after: Object.fromEntries(held.map((b) => [b.bed, b.number])) };
+  const after = Object.fromEntries(held.map((b) => [b.bed, b.number]));
+  return { type: "watch", beds, after, epoch: state.epoch };
 }
 
 export function mustAskAgain(state) {
@@ -192,7 +217,7 @@ export function openAlerts(state, bed) {
   return state.alerts.filter((a) => !a.seen && (bed === undefined || a.bed === bed));
 }
 
-/** What is listed for a bed: captions, runs of unclear sound as one row, missing captions, and days.
+/** What is listed for a bed: captions, gaps, runs of unclear sound as one row, missing captions, and days.
  *  `dayOf(unixMs)` gives a string that differs between days where the reader is. */
 export function rowsOf(bed, dayOf) {
   const rows = [];
@@ -213,7 +238,7 @@ function isUnclear(caption) {
   return caption.kind === "caption" && caption.text.trim() === "";
 }
 
-/** online | offline | degraded, or unknown: no microphone has been there yet. */
+/** online | reconnecting | degraded | offline, or unknown: no microphone has been there yet. */
 export function shownState(bed) {
   if (!bed?.state) return "unknown";
   return bed.present || bed.number > 0 ? bed.state : "unknown";

@@ -1,16 +1,19 @@
 // shell: the bedside microphone: one bed, one button.
 
+import { loginAddress, startAccess } from "./access.js";
 import { displayPartial, displayText, languageOf } from "./captions.js";
 import { clockTime } from "./i18n.js";
-import { Outbox, failureText, meterLevel } from "./outbox.js";
+import { Pauses, failureText, meterLevel, noticeText, noticesAfter } from "./microphone.js";
+import { Outbox, RING_S } from "./outbox.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
 import { openRecorder } from "./recorder.js";
 import { speak } from "./speaker-socket.js";
+import { gapNode } from "./viewer-parts.js";
 
-const HELD_S = 5; // of sound while the gateway is away
 const NO_SIGNAL_MS = 4000;
 const FAINTEST_PEAK = 0.0005; // -66 dBFS: a muted microphone gives less, a silent room more
 const KEPT_CAPTIONS = 50;
+const REFRESH_MS = 250;
 
 const page = startPage(showAll);
 const { t } = page;
@@ -18,8 +21,12 @@ let phase = { name: "idle" }; // what is shown, with the values of its texts
 let recorder = null;
 let speaker = null;
 let outbox = null;
+let pauses = null;
+let paused = false;
 let signalAt = 0;
 let partials = [];
+let notices = [];
+let leaving = false; // to the login page, on purpose
 
 const active = () => speaker !== null || phase.name === "asking";
 const keepAwakeNow = keepAwake(() => speaker !== null);
@@ -32,18 +39,49 @@ function setPhase(name, values = {}) {
   keepAwakeNow();
 }
 
+/** The phase, or a name of its own for what the outbox makes of it. */
+function shownPhase(status) {
+  if (phase.name === "listening" && status?.behind) return "behind";
+  if (phase.name === "reconnecting" && status?.full) return "losing";
+  return phase.name;
+}
+
 function showPhase() {
-  const values = { bed: byId("bed").value.trim(), n: HELD_S, port: location.port || "8001", ...phase };
-  byId("status").dataset.phase = phase.name;
-  setText(byId("status-name"), t(phase.title ?? `mic_${phase.name}`));
-  setText(byId("status-help"), t(phase.help ?? `mic_${phase.name}_help`, values));
+  const status = speaker && outbox.status();
+  const name = shownPhase(status);
+  const values = { bed: byId("bed").value.trim(), n: RING_S, port: location.port || "8001", ...phase };
+  byId("status-box").dataset.phase = name;
+  setText(byId("status-name"), t(phase.title ?? `mic_${name}`));
+  setText(byId("status-help"), t(phase.help ?? `mic_${name}_help`, values));
+  showButtons();
+  showKept(name, status);
+}
+
+function showButtons() {
+  const words = t(phase.name === "stopping" ? "stop_now" : active() ? "stop" : "start");
   const button = byId("toggle");
-  const words = t(active() ? "stop" : "start");
-  button.replaceChildren(icon(active() ? "stop" : "microphone"), element("span", {}, words));
+  if (button.textContent !== words) {
+    button.replaceChildren(icon(active() ? "stop" : "microphone"), element("span", {}, words));
+  }
   button.classList.toggle("is-on", active());
-  button.disabled = phase.name === "stopping" || phase.blocked === true;
+  button.disabled = phase.blocked === true;
   byId("resume").hidden = phase.name !== "paused";
+  byId("login").hidden = phase.name !== "login" && phase.login !== true;
   for (const id of ["bed", "spoken"]) byId(id).disabled = active();
+}
+
+/** Sound that is not sent yet, and what is lost for good. */
+function showKept(name, status) {
+  const late = status !== null && (status.behind || name === "reconnecting" || name === "login");
+  byId("kept").hidden = !late;
+  if (late) {
+    const seconds = Math.round(status.unsentS);
+    setText(byId("kept-words"), t(status.ready ? "mic_behind_by" : "mic_kept", { s: seconds, n: RING_S }));
+    byId("kept-bar").style.transform = `scaleX(${Math.min(status.unsentS / RING_S, 1).toFixed(3)})`;
+  }
+  if (status === null) return; // what was lost stays on the screen until the next start
+  byId("lost").hidden = status.lostS < 0.05;
+  setText(byId("lost"), t("mic_lost", { s: status.lostS.toFixed(1) }));
 }
 
 function showLevel({ peak, rms }) {
@@ -53,9 +91,6 @@ function showLevel({ peak, rms }) {
   const level = meterLevel(rms);
   byId("level-bar").style.transform = `scaleX(${level.toFixed(3)})`;
   byId("level").setAttribute("aria-valuenow", String(Math.round(level * 10) * 10));
-  const seconds = outbox.droppedSamples / recorder.sampleRate;
-  byId("dropped").hidden = seconds === 0;
-  if (seconds > 0) setText(byId("dropped"), t("dropped", { s: seconds.toFixed(1) }));
 }
 
 function showFinal(final) {
@@ -64,8 +99,12 @@ function showFinal(final) {
   const text = displayText(final.text);
   const words = text || t("unclear");
   const said = element("p", { class: "text", dir: "auto", lang: text ? languageOf(text, final.language) : false }, words);
-  const at = element("time", { class: "at" }, clockTime(Date.now()));
-  byId("captions").append(element("li", { class: text ? "caption" : "unclear" }, at, said));
+  const at = element("time", { class: "at" }, clockTime(Date.now() - final.agoS * 1000));
+  append(element("li", { class: text ? "caption" : "unclear" }, at, said));
+}
+
+function append(row) {
+  byId("captions").append(row);
   while (byId("captions").children.length > KEPT_CAPTIONS) byId("captions").firstChild.remove();
   toEnd();
 }
@@ -88,9 +127,16 @@ function toEnd() {
   byId("scroller").scrollTop = byId("scroller").scrollHeight;
 }
 
+function showNotices() {
+  const nodes = notices.map((notice) => element("li", { class: "banner note" }, t(noticeText(notice.code), notice)));
+  byId("notices").replaceChildren(...nodes);
+}
+
 function showAll() {
   document.title = t("microphone_title");
+  byId("login").href = loginAddress();
   showPhase();
+  showNotices();
   showBedLink();
 }
 
@@ -104,16 +150,17 @@ function showBedLink() {
 
 function hear(event) {
   switch (event.type) {
-    case "started":
-      byId("demo").hidden = !event.demo;
-      break;
     case "connected":
-      if (phase.name !== "stopping") setPhase("listening");
+      byId("demo").hidden = !event.demo;
+      notices = [];
+      showNotices();
+      follow(paused ? "paused" : "listening");
       break;
     case "reconnecting":
+    case "login":
       partials = [];
       showPartials();
-      setPhase("reconnecting");
+      follow(event.type);
       break;
     case "partial":
       partials = [...partials.filter((p) => p.utterance !== event.utterance), event].slice(-3);
@@ -122,21 +169,38 @@ function hear(event) {
     case "final":
       showFinal(event);
       break;
+    case "gap":
+      append(gapNode({ gap_s: event.samples / outbox.rate, at: Date.now() / 1000 }, t));
+      break;
     case "notice":
-      byId("notice").hidden = false;
-      setText(byId("notice"), t("notice", { detail: event.detail }));
+      notices = noticesAfter(notices, event);
+      showNotices();
       break;
     case "refused":
       end("refused", { help: "mic_gateway_help", message: event.message, code: event.code });
       break;
+    case "forbidden":
+      end("refused", { title: "mic_forbidden", help: "mic_forbidden_help", login: true });
+      break;
     case "superseded":
-      end("refused", { help: "mic_superseded_help" });
+      end("superseded");
       break;
     case "finished":
-      if (phase.name === "stopping") end("idle"); // else it ended for another reason, which stays on the screen
+      finished();
       break;
-    default: // ack, speech, pong, and what later protocols add
   }
+}
+
+/** The link changed; an ending is not interrupted by it. */
+function follow(name) {
+  if (phase.name !== "stopping") setPhase(name);
+}
+
+function finished() {
+  const { unsentS } = outbox.status();
+  if (unsentS >= 0.5) end("refused", { help: "mic_unsent_help", s: unsentS.toFixed(0) });
+  else if (phase.unplugged) end("refused", { help: "mic_unplugged_help" });
+  else end("idle");
 }
 
 function end(name, values) {
@@ -144,8 +208,10 @@ function end(name, values) {
   recorder = null;
   speaker = null;
   partials = [];
+  notices = [];
   showPartials();
-  for (const id of ["no-signal", "notice"]) byId(id).hidden = true;
+  showNotices();
+  byId("no-signal").hidden = true;
   byId("level-bar").style.transform = "scaleX(0)";
   setPhase(name, values);
 }
@@ -165,6 +231,7 @@ async function start() {
   const language = byId("spoken").value;
   settings.set("bed", bed);
   settings.set("spoken", language);
+  byId("lost").hidden = true;
   setPhase("asking");
   try {
     recorder = await openRecorder({ onChunk, onPause, onLost });
@@ -173,39 +240,49 @@ async function start() {
     return;
   }
   signalAt = Date.now();
-  outbox = new Outbox(recorder.sampleRate * HELD_S);
-  speaker = speak(startMessage(bed, language, recorder.sampleRate), outbox, hear);
+  paused = false;
+  pauses = new Pauses();
+  outbox = new Outbox(startMessage(bed, language, recorder.sampleRate));
+  speaker = speak(outbox, hear);
   setPhase("connecting");
 }
 
 function onChunk(chunk) {
   if (speaker === null || phase.name === "stopping") return;
+  const missing = pauses.missingAt(chunk.atMs, chunk.samples.length / recorder.sampleRate);
+  if (missing > 0) speaker.skip(missing);
   speaker.push(chunk.samples);
   showLevel(chunk);
 }
 
-function onPause(paused) {
-  if (paused && speaker && phase.name !== "stopping") setPhase("paused");
-  if (!paused && phase.name === "paused") setPhase("listening");
+function onPause(now) {
+  paused = now;
+  if (speaker && (paused || phase.name === "paused")) follow(paused ? "paused" : "listening");
 }
 
 function onLost() {
-  speaker?.stop();
-  end("refused", { help: "mic_unplugged_help" });
+  stop({ help: "mic_unplugged_help", unplugged: true });
 }
 
-function stop() {
-  setPhase("stopping");
+function stop(values) {
+  setPhase("stopping", values);
   recorder.close();
   speaker.stop();
 }
 
-byId("toggle").addEventListener("click", () => (active() ? speaker && stop() : start()));
+function toggle() {
+  if (phase.name === "stopping") speaker.abandon();
+  else if (!active()) start();
+  else if (speaker) stop();
+}
+
+byId("toggle").addEventListener("click", toggle);
 byId("resume").addEventListener("click", () => recorder?.resume());
+byId("login").addEventListener("click", () => (leaving = true));
 byId("bed").addEventListener("input", showBedLink);
 byId("bed").addEventListener("keydown", (event) => event.key === "Enter" && !active() && start());
 addEventListener("beforeunload", (event) => {
-  if (speaker === null) return;
+  if (speaker === null || leaving) return;
   event.preventDefault();
   event.returnValue = t("leave"); // browsers show their own words
 });
@@ -218,3 +295,5 @@ if (!window.isSecureContext || !navigator.mediaDevices) {
   phase = { name: "refused", help: "mic_unsupported_help", blocked: true };
 }
 page.show();
+setInterval(() => speaker && showPhase(), REFRESH_MS);
+startAccess("speaker");

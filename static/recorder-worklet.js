@@ -1,5 +1,5 @@
 // core, on the audio thread: mixes the channels to mono, makes 16-bit samples of them and posts them about every
-// 80 ms with their loudness. Whatever the device's rate is, it stays: the gateway resamples better than we could.
+// 80 ms with their loudness and the time of day. Whatever the device's rate is, it stays: the gateway resamples better than we could.
 
 const CHUNK_S = 0.08;
 
@@ -39,7 +39,8 @@ class Recorder extends AudioWorkletProcessor {
 
   post() {
     const rms = Math.sqrt(this.sumOfSquares / this.filled);
-    this.port.postMessage({ samples: this.samples, peak: this.peak, rms }, [this.samples.buffer]);
+    const chunk = { samples: this.samples, peak: this.peak, rms, atMs: Date.now() };
+    this.port.postMessage(chunk, [this.samples.buffer]);
     this.begin();
   }
 }

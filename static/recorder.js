@@ -9,7 +9,7 @@ const CONSTRAINTS = {
   audio: { channelCount: { ideal: 1 }, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
 };
 
-/** Asks for the microphone. `onChunk({samples, peak, rms})`; `onPause(paused)`; `onLost()` when it is unplugged.
+/** Asks for the microphone. `onChunk({samples, peak, rms, atMs})`; `onPause(paused)`; `onLost()` when it is unplugged.
  *  Resolves to {sampleRate, resume(), close()}; throws what getUserMedia throws. */
 export async function openRecorder({ onChunk, onPause, onLost }) {
   const media = await navigator.mediaDevices.getUserMedia(CONSTRAINTS);

@@ -1,116 +1,117 @@
-// shell: the speaker's WebSocket: start, audio, reconnect, stop. Each connection is a new session with a new `start`;
-// sound that waits for it is held in the outbox.
+// shell: the speaker's WebSocket. Decides nothing: outbox.js does; this file connects, sends and waits as it says.
 
-import { backoffSeconds } from "./captions.js";
-import { closeMeaning } from "./outbox.js";
+import { may, whoami } from "./access.js";
 
-const SILENT_GATEWAY_MS = 8000; // it acknowledges about once a second
-const STOP_TIMEOUT_MS = 4000;
-const STABLE_MS = 10_000;
+const TICK_MS = 100;
+const LOGIN_POLL_MS = 3000;
 
-/** `start` is the start message; `tell(event)` gets the gateway's messages and {type: connected | reconnecting |
- *  refused | superseded | finished}. Returns {push(samples), stop()}. */
-export function speak(start, outbox, tell) {
+/** Streams what is pushed until it is stopped or refused. `tell(event)`: the gateway's partials, finals and notices,
+ *  and {type: connected | reconnecting | gap | login | forbidden | superseded | refused | finished}.
+ *  Returns {push(samples), skip(seconds), stop(), abandon()}. */
+export function speak(outbox, tell) {
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`;
-  const highWaterBytes = start.audio.sample_rate * 2; // one second
   let socket = null;
-  let ready = false;
-  let stopping = false;
-  let done = false;
-  let attempt = 0;
-  let heardAt = 0;
-  let readyAt = 0;
-  let lastError = null;
+  let timer = 0;
+  let over = false;
 
   function connect() {
-    if (done) return;
+    clearTimeout(timer);
+    outbox.connecting(performance.now());
     const mine = new WebSocket(url, "care-voice.v1");
     mine.binaryType = "arraybuffer";
     socket = mine;
-    attempt += 1;
-    heardAt = Date.now();
-    mine.onopen = () => mine === socket && mine.send(JSON.stringify(start));
+    // A socket that was given up may still speak; only the current one is heard.
+    mine.onopen = () => mine === socket && send(outbox.opened(performance.now()));
     mine.onmessage = ({ data }) => mine === socket && receive(JSON.parse(data));
-    mine.onclose = ({ code, reason }) => mine === socket && closed(code, reason);
+    mine.onclose = ({ code, reason }) => mine === socket && lost(code, reason);
+  }
+
+  function send(message) {
+    socket.send(message instanceof Int16Array ? message : JSON.stringify(message));
   }
 
   function receive(message) {
-    heardAt = Date.now();
-    if (message.type === "started") begin();
-    if (message.type === "error") lastError = message;
-    tell(message);
-    if (message.type === "stopped") finish({ type: "finished" });
-  }
-
-  function begin() {
-    ready = true;
-    readyAt = Date.now();
-    lastError = null;
-    outbox.newStream();
-    tell({ type: "connected" });
+    outbox.receive(message, performance.now()).forEach(tell);
     pump();
-    if (stopping) sendStop();
+    tick();
   }
 
-  /** Never more than a second in the browser's own buffer, which nobody bounds. */
   function pump() {
-    while (ready && socket.bufferedAmount < highWaterBytes) {
-      const next = outbox.take();
+    while (socket?.readyState === WebSocket.OPEN) {
+      const next = outbox.take(performance.now(), socket.bufferedAmount);
       if (next === null) return;
-      socket.send(next instanceof Int16Array ? next : JSON.stringify(next));
+      send(next);
+      if (next.type === "gap") tell(next);
     }
   }
 
-  function closed(code, reason) {
-    if (ready && Date.now() - readyAt > STABLE_MS) attempt = 0;
-    ready = false;
+  function lost(code, reason) {
     socket = null;
-    const meaning = closeMeaning(code);
-    if (done) return;
-    if (stopping) finish({ type: "finished" });
-    else if (meaning === "retry") retry();
-    else finish({ type: meaning, code: lastError?.code ?? String(code), message: lastError?.message ?? reason });
+    const verdict = outbox.closed(code, reason, performance.now(), Math.random());
+    if (verdict.type === "finish") return finish({ type: "finished" });
+    if (verdict.type === "login") return waitForLogin();
+    if (verdict.type !== "retry") return finish(verdict);
+    tell({ type: "reconnecting" });
+    timer = setTimeout(verdict.opened ? connect : knock, verdict.delayMs);
   }
 
-  function retry() {
-    tell({ type: "reconnecting" });
-    setTimeout(connect, 1000 * backoffSeconds(Math.max(attempt, 1), Math.random()));
+  /** Browsers do not tell why a connection was refused: perhaps for want of a login. */
+  async function knock() {
+    const who = await whoami();
+    if (over || socket) return;
+    if (who && !may(who, "speaker")) waitForLogin();
+    else connect();
+  }
+
+  /** The sound is kept meanwhile: somebody may log in on another page of this browser. */
+  function waitForLogin() {
+    tell({ type: "login" });
+    timer = setTimeout(knock, LOGIN_POLL_MS);
   }
 
   function finish(event) {
-    if (done) return;
-    done = true;
-    clearInterval(watchdog);
-    socket?.close(1000);
+    if (over) return;
+    over = true;
+    clearInterval(ticker);
+    clearTimeout(timer);
+    removeEventListener("online", hurry);
+    const last = socket;
+    socket = null;
+    last?.close(1000);
     tell(event);
   }
 
-  function sendStop() {
-    ready = false;
-    socket.send(JSON.stringify({ type: "stop" }));
+  function tick() {
+    const due = outbox.check(performance.now());
+    if (due === "finish") finish({ type: "finished" });
+    if (due === "ping") send({ type: "ping" });
+    if (due === "dead") {
+      const dead = socket;
+      lost(1006, "");
+      dead.close();
+    }
   }
 
-  const watchdog = setInterval(() => {
-    if (socket === null || Date.now() - heardAt < SILENT_GATEWAY_MS) return;
-    const dead = socket;
-    closed(1006, "");
-    dead.close();
-  }, 1000);
+  function hurry() {
+    if (outbox.link === "closed" && !over) connect();
+  }
 
+  const ticker = setInterval(() => {
+    pump();
+    tick();
+  }, TICK_MS);
+  addEventListener("online", hurry);
   connect();
   return {
     push(samples) {
-      if (stopping) return;
       outbox.push(samples);
       pump();
     },
+    skip: (seconds) => outbox.skip(seconds),
     stop() {
-      stopping = true;
-      if (ready) {
-        pump();
-        sendStop();
-      }
-      setTimeout(() => finish({ type: "finished" }), ready || socket ? STOP_TIMEOUT_MS : 0);
+      outbox.stop(performance.now());
+      pump();
     },
+    abandon: () => finish({ type: "finished" }),
   };
 }

@@ -1,7 +1,7 @@
 // shell: what the two viewer pages show alike: connection, the red banner, errors, the demo banner, alert sound.
 
 import { openAlerts, shownState } from "./captions.js";
-import { momentText } from "./i18n.js";
+import { clockTime, momentText } from "./i18n.js";
 import { byId, element, icon, setText, settings } from "./page.js";
 import { playAlert, unlockSound } from "./sound.js";
 
@@ -21,9 +21,29 @@ export function showBedState(chip, bed, { t }) {
 /** "Microphone off since 14:05. What is said there is not captioned." Empty while all is well. */
 export function bedWarning(bed, page) {
   const state = shownState(bed);
-  if (!["offline", "degraded"].includes(state)) return "";
-  const time = momentText(page.language(), bed.since * 1000, Date.now()).slice(0, -3);
+  if (!["offline", "degraded", "reconnecting"].includes(state)) return "";
+  const time = sinceText(bed, page);
   return page.t("state_since", { state: page.t(`state_${state}`), time, help: page.t(`state_help_${state}`) });
+}
+
+export function sinceText(bed, page) {
+  return momentText(page.language(), bed.since * 1000, Date.now());
+}
+
+/** A row where sound was lost: nobody may take it for silence. */
+export function gapNode({ gap_s, at }, t) {
+  const time = element("time", { class: "at", datetime: new Date(at * 1000).toISOString() }, clockTime(at * 1000));
+  return element("li", { class: "gap" }, time, element("p", {}, icon("gap"), element("span", {}, gapText(gap_s, t))));
+}
+
+export function gapText(seconds, t) {
+  return t("gap", { s: seconds.toFixed(1) });
+}
+
+/** A row from which on captions may be missing that the gateway no longer has. */
+export function lostNode({ at }, t) {
+  const time = element("time", { class: "at", datetime: new Date(at * 1000).toISOString() }, clockTime(at * 1000));
+  return element("li", { class: "lost" }, time, element("p", {}, icon("warning"), element("span", {}, t("lost"))));
 }
 
 /** Connection, errors and the demo model. Nobody may take a dead page for a silent patient. */

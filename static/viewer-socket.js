@@ -1,6 +1,7 @@
 // shell: the viewers' WebSocket. Decides nothing about captions: it feeds events to captions.js, keeps a connection
 // alive, and asks (`watch`) as captions.js says.
 
+import { checkLogin } from "./access.js";
 import { SILENCE_MS, backoffSeconds, initialState, mustAskAgain, reduce, watchMessage } from "./captions.js";
 
 /** A connection that lasted so long was a good one: the next attempt comes at once. */
@@ -11,6 +12,7 @@ export function watch(beds, keywords, show) {
   const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/captions`;
   let state = initialState(Date.now(), keywords);
   let socket = null;
+  let triedAt = 0;
   let openedAt = 0;
   let attempt = 0;
   let timer = 0;
@@ -31,7 +33,7 @@ export function watch(beds, keywords, show) {
     clearTimeout(timer);
     const mine = new WebSocket(url, "care-voice.v1");
     socket = mine;
-    openedAt = Date.now();
+    triedAt = Date.now();
     attempt += 1;
     // A socket that was given up may still speak; only the current one is heard.
     mine.onopen = () => {
@@ -41,7 +43,7 @@ export function watch(beds, keywords, show) {
       dispatch({ type: "opened" });
     };
     mine.onmessage = ({ data }) => mine === socket && receive(data);
-    mine.onclose = () => mine === socket && later();
+    mine.onclose = ({ code }) => mine === socket && closed(code);
   }
 
   function receive(data) {
@@ -52,6 +54,12 @@ export function watch(beds, keywords, show) {
       return; // Not ours; the watchdog notices if nothing else comes.
     }
     dispatch(event);
+  }
+
+  /** Browsers do not tell why a connection was refused: perhaps for want of a login. */
+  function closed(code) {
+    if (openedAt < triedAt || code === 4401 || code === 4403) checkLogin("viewer");
+    later();
   }
 
   function later() {
@@ -65,7 +73,7 @@ export function watch(beds, keywords, show) {
   /** A socket that is open but silent is dead (a cut cable closes nothing): give it up and try another. */
   function tick() {
     dispatch({ type: "tick" });
-    const silent = Date.now() - Math.max(state.heardAt, openedAt) >= SILENCE_MS;
+    const silent = Date.now() - Math.max(state.heardAt, triedAt, openedAt) >= SILENCE_MS;
     if (socket === null || !silent) return;
     const dead = socket;
     later();

@@ -1,10 +1,11 @@
 // shell: every bed of the ward as a card.
 
+import { startAccess } from "./access.js";
 import { DEFAULT_KEYWORDS, findAlerts } from "./alerts.js";
 import { displayText, languageOf, openAlerts, shownState, sortedBeds } from "./captions.js";
 import { agoText, clockTime } from "./i18n.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
-import { showBedState, showLink, startSound, titleFor } from "./viewer-parts.js";
+import { gapText, showBedState, showLink, sinceText, startSound, titleFor } from "./viewer-parts.js";
 import { watch } from "./viewer-socket.js";
 
 const LINES = 3;
@@ -22,9 +23,11 @@ function newCard(name) {
   const chip = element("p", { class: "chip" });
   const ago = element("p", { class: "ago" });
   const alert = element("p", { class: "card-alert", hidden: true });
+  const warning = element("p", { class: "card-warning", hidden: true });
   const lines = element("ol", { class: "lines" });
   const head = element("div", { class: "card-head" }, element("h2", {}, link), chip);
-  return { node: element("li", { class: "card" }, head, alert, lines, ago), link, chip, ago, alert, lines };
+  const node = element("li", { class: "card" }, head, alert, warning, lines, ago);
+  return { node, link, chip, ago, alert, warning, lines };
 }
 
 function showCard(card, bed, alert) {
@@ -34,11 +37,13 @@ function showCard(card, bed, alert) {
     card.node.dataset.state = shownState(bed);
     card.node.classList.toggle("has-alert", Boolean(alert));
     showAlert(card, alert);
+    card.warning.hidden = shownState(bed) !== "reconnecting";
+    setText(card.warning, t("waiting_since", { time: sinceText(bed, page) }));
     card.lines.replaceChildren(...linesOf(bed, Boolean(alert)));
     card.bed = bed;
     card.shownAlert = alert;
   }
-  const last = bed.captions.at(-1);
+  const last = bed.captions.findLast((c) => c.kind === "caption");
   const seconds = last ? (Date.now() - state.skewMs) / 1000 - last.at : null;
   const words = seconds === null ? "" : agoText(page.language(), Math.max(seconds, 0));
   setText(card.ago, bed.partials.length ? t("speaking") : words);
@@ -57,13 +62,15 @@ function showAlert(card, alert) {
   card.alert.replaceChildren(icon("bell"), element("span", {}, words), seen);
 }
 
-/** The last few captions with text; what is being said now comes last. */
+/** The last few captions with text, and what is missing; what is being said now comes last. */
 function linesOf(bed, alerted) {
-  const said = bed.captions.filter((c) => c.kind === "caption" && c.text.trim() !== "").slice(-LINES);
+  const said = bed.captions.filter((c) => c.kind !== "caption" || c.text.trim() !== "").slice(-LINES);
   const now = bed.partials.slice(-1).map((p) => ({ text: p.stable + p.tentative, language: null, provisional: true }));
   const all = [...said, ...now].slice(-LINES);
   if (all.length === 0) return [element("li", { class: "nothing" }, t("no_captions"))];
   return all.map((line) => {
+    if (line.kind === "gap") return element("li", { class: "line-gap" }, icon("gap"), gapText(line.gap_s, t));
+    if (line.kind === "lost") return element("li", { class: "line-gap" }, icon("warning"), t("lost_short"));
     const alert = alerted && findAlerts(line.text, state.keywords).length > 0;
     const kind = [line.provisional && "tentative", alert && "line-alert"].filter(Boolean).join(" ");
     const text = element("span", { dir: "auto", lang: languageOf(line.text, line.language) }, displayText(line.text));
@@ -118,6 +125,7 @@ byId("alerts-first").addEventListener("click", () => {
 });
 
 page.show();
+startAccess("viewer");
 keepAwake();
 const dispatch = watch(["*"], settings.get("keywords", DEFAULT_KEYWORDS), show);
 setInterval(() => (wanted = state !== null), 5000); // "5 s ago" moves on by itself

@@ -31,14 +31,46 @@ KINDS = {
 
 
 @dataclass
+class Session:
+    """What the gateway knows of one microphone: its samples (16 bits each) by position, zeros in gaps."""
+
+    name: str
+    pcm: bytearray = field(default_factory=bytearray)
+    committed: int = 0
+    gaps: list[int] = field(default_factory=list)
+    finals: list[dict] = field(default_factory=list)
+    heard: bytearray = field(default_factory=bytearray)
+    """All that ever came, and `mistaken`: messages that said otherwise when they came again."""
+    mistaken: int = 0
+
+    @property
+    def received(self) -> int:
+        return len(self.pcm) // 2
+
+    def hear(self, data: bytes) -> None:
+        before = self.heard[len(self.pcm) : len(self.pcm) + len(data)]
+        self.mistaken += data[: len(before)] != before
+        self.heard += data[len(before) :]
+        self.pcm += data
+
+
+@dataclass
 class Stream:
-    """One session of a microphone page."""
+    """One connection of a microphone page."""
 
     socket: web.WebSocketResponse
     start: dict
+    session: Session
     audio: bytearray = field(default_factory=bytearray)
     controls: list[dict] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)
+
+    async def final(self, text: str, start: float = 0.0) -> None:
+        number = len(self.session.finals) + 1
+        self.session.finals.append(
+            {"type": "final", "number": number, "utterance": number, "start": start, "end": start + 1,
+             "text": text, "language": "en", "confidence": 0.9}
+        )  # fmt: skip
+        await send(self.socket, self.session.finals[-1])
 
 
 class StandIn:
@@ -48,6 +80,16 @@ class StandIn:
         self.states: dict[str, dict] = {}
         self.watches: list[dict] = []
         self.streams: list[Stream] = []
+        self.sessions: dict[str, Session] = {}
+        self.committing_s = 1.0
+        """What is older is committed; infinite: nothing is."""
+        self.answering = True
+        """False: microphones are heard, but get no answer."""
+        self.who: dict | int = {"access": "open", "id": "", "role": "admin", "beds": ["*"]}
+        """The answer to whoami, or its status."""
+        self.posts: list[str] = []
+        self.changed: dict[str, str] = {}
+        """Text of scripts -> what is served instead."""
         self.viewers: dict[web.WebSocketResponse, list[str]] = {}
         self.demo = False
         self.beating = True
@@ -88,12 +130,21 @@ class StandIn:
             if bed in beds or "*" in beds:
                 await send(socket, message)
 
-    async def cut(self) -> None:
-        """Closes every socket of viewers and microphones, as a restart does."""
+    async def cut(self, code: int = WSCloseCode.SERVICE_RESTART) -> None:
+        """Closes every socket of viewers and microphones."""
         for socket in [*self.viewers, *(s.socket for s in self.streams)]:
             if not socket.closed:
-                await socket.close(code=WSCloseCode.SERVICE_RESTART)
+                await socket.close(code=code)
         self.viewers.clear()
+
+    async def die(self) -> None:
+        """A restart: sockets break, and of sessions only what is committed is left."""
+        for session in self.sessions.values():
+            del session.pcm[2 * session.committed :]
+        for stream in self.streams:
+            if stream.socket._req and stream.socket._req.transport:
+                stream.socket._req.transport.abort()
+        await self.cut()
 
     # --- what the pages see ---------------------------------------------------------------------------------
 
@@ -102,10 +153,29 @@ class StandIn:
         app.router.add_get("/", page("ward.html"))
         app.router.add_get("/beds/{bed}", page("captions.html"))
         app.router.add_get("/microphone", page("microphone.html"))
-        app.router.add_get("/static/{name}", static)
+        app.router.add_get("/static/{name}", self.static)
         app.router.add_get("/v1/captions", self.viewer)
         app.router.add_get("/v1/stream", self.speaker)
+        app.router.add_get("/v1/whoami", self.whoami)
+        app.router.add_post("/v1/{what:login|logout}", self.post)
+        app.router.add_get("/v1/beds/{bed}/captions", self.export)
+        app.router.add_get("/login", login)
         return app
+
+    async def static(self, request: web.Request) -> web.Response:
+        return answer(request.match_info["name"], self.changed)
+
+    async def whoami(self, _: web.Request) -> web.Response:
+        return web.Response(status=self.who) if isinstance(self.who, int) else web.json_response(self.who)
+
+    async def post(self, request: web.Request) -> web.Response:
+        assert request.headers["X-Care-Voice"] == "1"
+        self.posts.append(request.match_info["what"])
+        return web.json_response({})
+
+    async def export(self, request: web.Request) -> web.Response:
+        said = self.captions.get(request.match_info["bed"], [])
+        return web.Response(text="".join(f"{c['text']}\n" for c in said))
 
     async def viewer(self, request: web.Request) -> web.StreamResponse:
         if not self.accepting:
@@ -126,12 +196,14 @@ class StandIn:
         self.watches.append(message)
         self.viewers[socket] = message["beds"]
         everything = list(self.captions | self.states) if "*" in message["beds"] else message["beds"]
+        known = message["epoch"] in {None, self.epoch}
         for bed in everything:
-            after = message.get("after", {}).get(bed, 0)
+            after = message["after"].get(bed, 0) if known else 0
             state = self.states.get(bed, {"state": "offline", "since": 0})
             snapshot = {
                 "type": "snapshot", "bed": bed, "epoch": self.epoch, "state": state["state"],
-                "since": state["since"], "partial": None, "recovered": self.recovered,
+                "since": state["since"], "partial": None,
+                "recovered": self.recovered and (known or bed not in message["after"]),
                 "captions": [c for c in self.captions.get(bed, []) if c["number"] > after],
             }  # fmt: skip
             await send(socket, snapshot)
@@ -147,25 +219,59 @@ class StandIn:
             return web.Response(status=503)
         socket = web.WebSocketResponse(protocols=[SUBPROTOCOL])
         await socket.prepare(request)
-        stream = Stream(socket, await socket.receive_json())
+        start = await socket.receive_json()
+        resume = start.get("resume")
         if self.start_error:
             await send(socket, self.start_error)
             await socket.close(code=1008)
             return socket
+        if resume and resume["session"] not in self.sessions:
+            await socket.close(code=4410)
+            return socket
+        name = resume["session"] if resume else f"s{len(self.streams) + 1}"
+        session = self.sessions.setdefault(name, Session(name))
+        stream = Stream(socket, start, session)
         self.streams.append(stream)
-        await send(socket, {"type": "started", "session": "s1", "resume_from": 0, "demo": self.demo})
+        await self.welcome(stream, resume["after"] if resume else 0)
         async for frame in socket:
             await self.hear(stream, frame.data)
         return socket
 
+    async def welcome(self, stream: Stream, after: int) -> None:
+        session = stream.session
+        await send(stream.socket, {
+            "type": "started", "session": session.name, "token": f"secret of {session.name}",
+            "resume_from": session.received, "demo": self.demo,
+        })  # fmt: skip
+        for final in session.finals[after:]:
+            await send(stream.socket, final)
+
     async def hear(self, stream: Stream, data: bytes | str) -> None:
+        session = stream.session
         if isinstance(data, bytes):
             stream.audio += data
-            await send(stream.socket, {"type": "ack", "received": len(stream.audio) // 2, "committed": 0})
+            session.hear(data)
+            lag = self.committing_s * stream.start["audio"]["sample_rate"]
+            session.committed = int(max(session.committed, session.received - lag))
+            await self.acknowledge(stream)
             return
-        stream.controls.append(json.loads(data))
-        if stream.controls[-1]["type"] == "stop":
-            await send(stream.socket, {"type": "stopped", "received": len(stream.audio) // 2, "finals": 0})
+        message = json.loads(data)
+        if message["type"] == "ping":
+            if self.answering:
+                await send(stream.socket, {"type": "pong"})
+            return
+        stream.controls.append(message)
+        if message["type"] == "gap":
+            session.gaps.append(message["samples"])
+            session.hear(bytes(2 * message["samples"]))
+        if message["type"] == "stop":
+            await send(stream.socket, {"type": "stopped", "received": session.received, "finals": 0})
+
+    async def acknowledge(self, stream: Stream) -> None:
+        session = stream.session
+        if self.answering:
+            ack = {"type": "ack", "received": session.received, "committed": session.committed}
+            await send(stream.socket, ack)
 
 
 async def send(socket: web.WebSocketResponse, message: dict) -> None:
@@ -174,8 +280,8 @@ async def send(socket: web.WebSocketResponse, message: dict) -> None:
             await socket.send_json(message)
 
 
-async def static(request: web.Request) -> web.Response:
-    return answer(request.match_info["name"])
+async def login(_: web.Request) -> web.Response:
+    return web.Response(text="<!doctype html><link rel=icon href=data:,>log in", content_type="text/html")
 
 
 def page(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -185,12 +291,15 @@ def page(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     return serve
 
 
-def answer(name: str) -> web.Response:
+def answer(name: str, changed: dict[str, str] | None = None) -> web.Response:
     path = STATIC / name
     if not path.is_file():
         return web.Response(status=404)
+    text = path.read_text()
+    for before, after in (changed or {}).items():
+        text = text.replace(before, after)
     return web.Response(
-        body=path.read_bytes(),
+        text=text,
         content_type=KINDS[path.suffix],
         charset="utf-8",
         headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"},

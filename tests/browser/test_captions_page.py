@@ -87,7 +87,7 @@ async def test_a_reconnecting_page_misses_none_and_shows_none_twice(visit: Visit
     await gateway.say("3A", "four")
     await expect(page.locator("#captions .text")).to_have_count(4)
     assert await texts(page) == ["one", "two", "three", "four"]
-    assert gateway.watches[-1] == {"type": "watch", "beds": ["3A"], "after": {"3A": 2}}
+    assert gateway.watches[-1] == {"type": "watch", "beds": ["3A"], "after": {"3A": 2}, "epoch": "e1"}
 
 
 async def test_a_restarted_gateway_costs_no_caption(visit: Visit, gateway: StandIn) -> None:

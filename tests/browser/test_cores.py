@@ -1,40 +1,16 @@
 """The pure modules of static/, run by the browser that will run them."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
-from tests.browser.conftest import serving
 from tests.browser.standin import STATIC
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 HERE = Path(__file__).parent
 KEYWORDS = ["痛", "喘", "喘不過氣", "help", "pain", "can't breathe", "fall"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """Any page will do: the modules touch nothing of it."""
-    async with serving() as gateway:
-        page = await browser.new_page()
-        await page.goto(f"{gateway.url}/microphone")
-        yield page
-        await page.close()
-
-
-@pytest.fixture
-def js(page: Page) -> Callable[..., Awaitable]:
-    """js(module, expression, argument): evaluates `expression` over the module `m` and the argument `x`."""
-
-    def evaluate(module: str, expression: str, argument: object = None) -> Awaitable:
-        source = f"async (x) => {{ const m = await import('/static/{module}'); return ({expression}); }}"
-        return page.evaluate(source, argument)
-
-    return evaluate
 
 
 async def test_both_languages_say_everything(js) -> None:
@@ -130,13 +106,13 @@ async def test_typed_keywords_are_separated_by_lines_or_commas(js) -> None:
     )
 
 
-async def test_nothing_is_missed_or_doubled_whatever_the_wire_does(page: Page) -> None:
+async def test_nothing_is_missed_or_doubled_whatever_the_wire_does(blank: Page) -> None:
     """Losses, repeats, cuts and restarts, 500 random lives: the page holds exactly what was said, in order."""
-    assert await page.evaluate((HERE / "reconnect_model.js").read_text(), 500) is None
+    assert await blank.evaluate((HERE / "reconnect_model.js").read_text(), 500) is None
 
 
 SCRIPT = """(() => {
-  let s = m.initialState(0, ["痛"]);
+  let s = {...m.initialState(0, ["痛"]), epoch: "e"};
   const out = [];
   for (const event of x) {
     s = m.reduce(s, {now: 0, bed: "B", speaker: 1, at: 1, state: "online", since: 1, epoch: "e", captions: [], stable: "",
@@ -192,19 +168,53 @@ async def test_partials_are_replaced_by_newer_ones_and_ended_by_their_caption(js
     assert [s["partials"] for s in await js("captions.js", SCRIPT, events)] == [["b"], ["b"], [], []]
 
 
+def said(number: int, text: str, **fields: object) -> dict:
+    return {"number": number, "utterance": number, "speaker": 1, "text": text, "at": number} | fields
+
+
 async def test_what_the_gateway_no_longer_has_is_marked(js) -> None:
-    """A snapshot that could not recover everything puts a mark before what follows."""
-    one = {"number": 1, "utterance": 1, "speaker": 1, "text": "a", "at": 1}
+    """A snapshot that could not recover everything puts a mark, once, before what follows."""
     events = [
-        {"type": "snapshot", "captions": [one]},
-        {
-            "type": "snapshot",
-            "recovered": False,
-            "captions": [one | {"number": 9, "utterance": 9, "text": "z"}],
-        },
+        {"type": "snapshot", "captions": [said(1, "a")]},
+        {"type": "snapshot", "recovered": False},
+        {"type": "snapshot", "recovered": False, "captions": [said(9, "z")]},
     ]
     states = await js("captions.js", SCRIPT, events)
-    assert states[-1]["captions"] == ["a", "lost", "z"]
+    assert states[1]["captions"] == ["a", "lost"]
+    assert states[2]["captions"] == ["a", "lost", "z"]
+
+
+async def test_another_epoch_means_that_all_numbers_are_new(js) -> None:
+    """Its captions come after a mark, those held under another number are not shown twice, and `watch` names it."""
+    events = [
+        {"type": "snapshot", "captions": [said(1, "a"), said(2, "b")]},
+        {"type": "snapshot", "epoch": "f", "recovered": False, "captions": [said(1, "b", at=2, utterance=2), said(2, "c", at=9)]},
+        {"type": "caption", "number": 3, "utterance": 3, "text": "d"},
+    ]  # fmt: skip
+    states = await js("captions.js", SCRIPT, events)
+    assert states[-1]["captions"] == ["a", "b", "lost", "c", "d"]
+    watch = f"m.watchMessage({SCRIPT.replace('return out', 'return s')}, ['B'])"
+    assert await js("captions.js", watch, events) == {
+        "type": "watch", "beds": ["B"], "after": {"B": 3}, "epoch": "f",
+    }  # fmt: skip
+
+
+async def test_a_gap_is_a_row_and_takes_no_alert_back(js) -> None:
+    """Lost sound is numbered as a caption is, belongs to the utterance before it, and never hides."""
+    events = [
+        {"type": "caption", "number": 1, "utterance": 1, "text": "好痛"},
+        {"type": "caption", "number": 2, "utterance": 1, "text": "", "gap_s": 12.0, "at": 2},
+    ]
+    assert [s["open"] for s in await js("captions.js", SCRIPT, events)] == [["痛"], ["痛"]]
+    rows = f"m.rowsOf({SCRIPT.replace('return out', 'return s')}.beds.B, () => 'today').map((r) => r.kind)"
+    assert await js("captions.js", rows, events) == ["caption", "gap"]
+
+
+async def test_bed_states_are_told_apart(js) -> None:
+    """A microphone that may come back is neither on nor off; a bed that never had one is unknown."""
+    states = [{"state": s, "present": True, "number": 0} for s in ("online", "reconnecting", "offline")]
+    shown = await js("captions.js", "x.map(m.shownState)", [*states, {"state": "offline", "number": 0}, None])
+    assert shown == ["online", "reconnecting", "offline", "unknown", "unknown"]
 
 
 async def test_silence_of_five_seconds_stops_and_any_message_revives(js) -> None:
@@ -268,36 +278,3 @@ async def test_reconnection_waits_longer_and_never_long(js) -> None:
     )
     assert [low for low, _ in waits] == [0.1] * 6
     assert [high for _, high in waits] == [0.35, 0.6, 1.1, 2.1, 5.1, 5.1]
-
-
-async def test_outbox_drops_the_oldest_and_declares_it_before_what_follows(js) -> None:
-    """Samples sent plus samples declared as gap are the samples pushed, whatever the order of push and take."""
-    balance = """(() => { const box = new m.Outbox(100); let sent = 0, gaps = 0, pushed = 0, most = 0;
-      for (let i = 0; i < 500; i++) { const n = 1 + (i * 7) % 30; box.push(new Int16Array(n)); pushed += n; most = Math.max(most, box.heldSamples);
-        for (let j = 0; j < i % 2; j++) { const t = box.take(); if (t?.type === "gap") gaps += t.samples; else sent += t?.length ?? 0; } }
-      for (let t; (t = box.take()) !== null;) { if (t.type === "gap") gaps += t.samples; else sent += t.length; }
-      return {same: sent + gaps === pushed, gaps: gaps === box.droppedSamples && gaps > 0, most: most <= 100}; })()"""
-    assert await js("outbox.js", balance) == {"same": True, "gaps": True, "most": True}
-    order = "(() => { const b = new m.Outbox(5); for (let i = 0; i < 4; i++) b.push(new Int16Array([i, i])); return [b.take(), Array.from(b.take())]; })()"
-    assert await js("outbox.js", order) == [{"type": "gap", "samples": 4}, [2, 2]]
-
-
-async def test_close_codes_mean_retry_unless_retrying_is_useless(js) -> None:
-    """Refused and superseded microphones stop; everything else is tried again."""
-    meanings = await js(
-        "outbox.js", "[1001, 1006, 1012, 1013, 4408, 4429, 1008, 4401, 4403, 4409].map(m.closeMeaning)"
-    )
-    assert meanings == ["retry"] * 6 + ["refused"] * 3 + ["superseded"]
-
-
-async def test_level_is_zero_at_silence_and_one_at_full_scale(js) -> None:
-    """In decibels, so that a quiet voice is seen."""
-    assert await js("outbox.js", "[0, 0.001, 1, 2].map(m.meterLevel)") == pytest.approx([0, 0, 1, 1])
-    assert await js("outbox.js", "m.meterLevel(0.1)") == pytest.approx(2 / 3)
-
-
-async def test_every_microphone_failure_has_its_advice(js) -> None:
-    """Denied, missing, busy and unknown say what to do next."""
-    names = ["NotAllowedError", "NotFoundError", "NotReadableError", "SomethingNew"]
-    keys = await js("outbox.js", "x.map(m.failureText)", names)
-    assert keys == ["mic_denied_help", "mic_missing_help", "mic_busy_help", "mic_failed_help"]

@@ -91,4 +91,4 @@ async def test_reconnection_asks_for_what_each_bed_missed(visit: Visit, gateway:
     await gateway.cut()
     await gateway.say("1", "d")
     await expect(page.locator(".card").first.locator(".lines li")).to_have_text(["a", "d"])
-    assert gateway.watches[-1] == {"type": "watch", "beds": ["*"], "after": {"1": 1, "2": 2}}
+    assert gateway.watches[-1] == {"type": "watch", "beds": ["*"], "after": {"1": 1, "2": 2}, "epoch": "e1"}

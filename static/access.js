@@ -1,0 +1,62 @@
+// shell: who is logged in, the way to the login page, and out again. A gateway without keys, and one that knows
+// nothing of logins, is open.
+
+import { byId } from "./page.js";
+
+const RENEW_MS = 30 * 60_000;
+const HEADERS = { "X-Care-Voice": "1" }; // no form of another site can send it
+
+/** {access: open | locked, role: speaker | viewer | admin | null, beds}; null: the gateway does not answer. */
+export async function whoami() {
+  try {
+    const answer = await fetch("/v1/whoami", { cache: "no-store" });
+    if (answer.status === 404) return { access: "open", role: "admin", beds: ["*"] };
+    if (answer.status === 401) return { access: "locked", role: null, beds: [] };
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+/** May they do what this page is for? Which beds, the gateway says when it is asked for them. */
+export function may(who, role) {
+  return who.access === "open" || who.role === "admin" || who.role === role;
+}
+
+/** Where to log in, and to come back from; `denied`: with another key. */
+export function loginAddress(denied = false) {
+  const query = new URLSearchParams({ next: location.pathname + location.search });
+  if (denied) query.set("denied", "1");
+  return `/login?${query}`;
+}
+
+/** Off to the login page if this page's role needs one. Resolves to whoami's answer. */
+export async function checkLogin(role) {
+  const who = await whoami();
+  if (who && !may(who, role)) location.replace(loginAddress(who.role !== null));
+  return who;
+}
+
+/** What each page starts with: the login, the logout button, and a login that lasts as long as the page is open.
+ *  `show(who)` is called when it is known. */
+export async function startAccess(role, show = () => {}) {
+  const who = await checkLogin(role);
+  if (who === null) return;
+  show(who);
+  const loggedIn = who.access === "locked" && who.role !== null;
+  byId("logout").hidden = !loggedIn;
+  byId("logout").addEventListener("click", logOut);
+  if (loggedIn) setInterval(() => post("/v1/login"), RENEW_MS);
+}
+
+async function logOut() {
+  if (await post("/v1/logout")) location.assign("/login");
+}
+
+async function post(path) {
+  try {
+    return (await fetch(path, { method: "POST", headers: HEADERS })).ok;
+  } catch {
+    return false; // Tried again later, or by the user.
+  }
+}
