@@ -191,6 +191,23 @@ async def test_a_killed_gateway_loses_no_word_and_no_caption(start) -> None:
     assert [c["text"] for c in seen] == [f["text"] for f in device.finals]
 
 
+async def test_two_sockets_that_bring_a_session_back_make_one(start) -> None:
+    """After a restart both ask at once: one of them gets the session, the other is superseded."""
+    first = start()
+    async with peer(first.ws, "/v1/stream") as speaker:
+        started = await speaker.start(bed="twins", language="en")
+        await speaker.speak(pcm16("en_01.wav") + silence(1))
+        await speaker.until("final")
+        os.kill(first.process.pid, signal.SIGKILL)
+    running = start()
+    resume = {"session": started["session"], "token": started["token"], "after": 1}
+    async with peer(running.ws, "/v1/stream") as a, peer(running.ws, "/v1/stream") as b:
+        await asyncio.gather(*(socket.say("start", bed="twins", resume=resume) for socket in (a, b)))
+        await asyncio.gather(a.until("started"), b.until("started"))
+        await asyncio.sleep(0.5)
+        assert running.health()["sessions"] == 1
+
+
 async def test_lost_audio_is_shown_as_a_gap(gateway: RunningGateway) -> None:
     """A ring that overflowed: the loss is a caption of its own between the words around it."""
     async with peer(gateway.ws, "/v1/stream") as speaker:

@@ -32,6 +32,7 @@ class Past:
     finals: int
     missed: tuple[Final, ...] = ()
     """Finals that its client has not seen."""
+    bed: str | None = None
 
 
 def token_hash(token: str) -> str:

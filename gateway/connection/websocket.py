@@ -8,7 +8,7 @@ from msgspec import structs
 
 from gateway.connection.access import Principal, may_speak
 from gateway.connection.closing import CloseCode
-from gateway.connection.messages import Audio, Start
+from gateway.connection.messages import Audio, Resume, Start
 from gateway.connection.opening import Refused
 from gateway.connection.ports import Member, Ports
 from gateway.connection.protocols import native
@@ -86,7 +86,8 @@ class Connection:
         """Continue a session of this process, or one that the journal knows. Raises Refused."""
         resume = start.resume
         assert resume is not None
-        row = None if self._ports.find(resume.session) else await self._ports.past(resume.session)
+        past = None if self._ports.find(resume.session) else await self._past(start, resume)
+        # Looked for again: while the journal was read, another socket may have brought the session back.
         if known := self._ports.find(resume.session):
             identity = known.session.identity
             check_resume(resume, self._principal.id, token_hash(identity.token), identity.principal)
@@ -94,17 +95,23 @@ class Connection:
             self._speaker.give_way()
             self._speaker = known
             known.attach(self._writer, resume.after)
-        elif row:
-            check_resume(resume, self._principal.id, row.token_hash, row.principal)
-            self._check_bed(row.bed)
-            if (start.audio.sample_rate, start.audio.channels) != (row.sample_rate, row.channels):
-                raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
-            missed = await self._ports.missed(row, resume.after)
-            identity = Identity(row.name, resume.token, self._principal.id)
-            past = Past(row.committed, row.finals, tuple(missed))
-            self._speaker.restore(identity, structs.replace(start, bed=row.bed), past)
+        elif past:
+            identity = Identity(resume.session, resume.token, self._principal.id)
+            self._speaker.restore(identity, structs.replace(start, bed=past.bed), past)
         else:
             raise cannot_resume(expired=self._ports.has_expired(resume.session))
+
+    async def _past(self, start: Start, resume: Resume) -> Past | None:
+        """Where the session stands that another gateway process began. Raises Refused."""
+        row = await self._ports.past(resume.session)
+        if row is None:
+            return None
+        check_resume(resume, self._principal.id, row.token_hash, row.principal)
+        self._check_bed(row.bed)
+        if (start.audio.sample_rate, start.audio.channels) != (row.sample_rate, row.channels):
+            raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
+        missed = await self._ports.missed(row, resume.after)
+        return Past(row.committed, row.finals, tuple(missed), row.bed)
 
 
 async def stream(request: web.Request, ports: Ports, principal: Principal) -> web.StreamResponse:
