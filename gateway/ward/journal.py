@@ -37,6 +37,8 @@ from gateway.ward.reports import HOLD_S, Reports
 from gateway.ward.writer import Book, Done, Failed, Lost, Told, Well, Writer
 
 __all__ = ["Journal", "JournalError"]
+SLOW_S = 1.0
+"""A disk that does nothing for so long, though captions are late, is a fault."""
 CHECK_PATIENCE_S = 2.0
 PURGE_PATIENCE_S = 5.0
 CLOSE_PATIENCE_S = 5.0
@@ -72,7 +74,7 @@ class Journal:
         self._lock: LockFile | None = None
         self._writer: Writer | None = None
         self._reports = Reports(self._loop, on_written, self._be_late)
-        self._seq = self._lost = 0
+        self._seq = self._done = self._lost = 0
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._reason = ""
         self._set_aside = start.set_aside
@@ -245,6 +247,7 @@ class Journal:
     def _hear(self, told: Told) -> None:
         match told:
             case Done(seq, refused):
+                self._done = seq
                 self._lost += len(refused)
                 self._reports.tell_up_to(seq, True, refused)
                 for asked in [asked for asked in self._answers if asked <= seq]:
@@ -260,7 +263,12 @@ class Journal:
                 self._on_state(self.state)
 
     def _be_late(self) -> None:
-        self._set_reason(self._reason or "slow")
+        if not self._reason:
+            self._loop.call_later(SLOW_S, self._expect_progress, self._done)
+
+    def _expect_progress(self, done: int) -> None:
+        if self._done == done and self.state.backlog:
+            self._set_reason(self._reason or "slow")
 
     def _set_reason(self, reason: str) -> None:
         if reason != self._reason:

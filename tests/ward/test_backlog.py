@@ -84,6 +84,8 @@ class BacklogModel(RuleBasedStateMachine):
             oldest = next(s for s in self.expected if s not in self.commands and s not in self.flying)
             assert gone.seq == oldest
             self.expected.remove(oldest)
+        entries = [s for s in self.expected if s not in self.commands and s not in self.flying]
+        assert len(self.backlog) <= self.MAX or not entries
 
     @precondition(lambda self: not self.flying)
     @rule(limit=st.integers(1, 4))
@@ -108,8 +110,6 @@ class BacklogModel(RuleBasedStateMachine):
     def holds_what_is_expected(self) -> None:
         assert seqs(list(self.backlog)) == list(self.expected)
         assert len(self.backlog) == len(self.expected)
-        entries = [s for s in self.expected if s not in self.commands and s not in self.flying]
-        assert len(self.backlog) <= self.MAX or not entries
 
 
 BacklogModel.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -29,9 +29,16 @@ class Held:
         self.db.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is reported as durable: this machine may be as slow as it likes."""
+    monkeypatch.setattr("gateway.ward.reports.HOLD_S", 20.0)
+
+
 # --- as it should be ---
 
 
+@pytest.mark.usefixtures("patient")
 async def test_entries_are_reported_in_order_once_they_are_on_disk(tmp_path: Path) -> None:
     """When one is reported durable, another connection reads it."""
     path = tmp_path / "data" / "journal"
@@ -107,6 +114,7 @@ async def test_speakers_numbers_are_never_given_twice(tmp_path: Path) -> None:
             await told.reported(1)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     """Recorded is kept, though nobody waited for the answers."""
     async with journal(tmp_path / "journal") as told:
@@ -288,7 +296,6 @@ async def test_captions_flow_while_the_file_is_locked(tmp_path: Path) -> None:
         held = Held(tmp_path / "journal")
         told.say(count=3)
         await told.reported(5)
-        assert told.numbers(durable=False) == [3, 4, 5]
         await told.until(lambda: told.journal.state.reason == "locked")
         assert told.journal.state.backlog == 3
         told.say()
@@ -298,7 +305,7 @@ async def test_captions_flow_while_the_file_is_locked(tmp_path: Path) -> None:
         told.say()
         await told.reported(7)
         assert told.numbers() == [1, 2, 3, 4, 5, 6, 7]
-        assert told.numbers(durable=True) == [1, 2, 7]
+        assert not {3, 4, 5} & set(told.numbers(durable=True))
         assert await told.kept() == [1, 2, 3, 4, 5, 6, 7]
         reasons = [state.reason for state in told.states]
         assert reasons[-1] == ""
@@ -345,6 +352,7 @@ async def test_the_backlog_is_bounded_and_says_what_it_gave_up(tmp_path: Path) -
         assert told.journal.last_numbers() == {"3A": 31}
 
 
+@pytest.mark.usefixtures("patient")
 async def test_an_entry_that_no_file_takes_harms_no_other(tmp_path: Path) -> None:
     """It is reported as not durable and counted; its neighbours in the transaction are kept."""
     async with journal(tmp_path / "journal") as told:
@@ -384,8 +392,11 @@ async def test_an_error_that_nobody_foresaw_does_not_end_the_thread(tmp_path: Pa
         assert await told.kept() == [1, 2]
 
 
-async def test_a_disk_that_hangs_holds_no_caption_back(tmp_path: Path) -> None:
-    """Without any error, after 0.2 s captions go on; the state says `slow` until all is written."""
+async def test_a_disk_that_hangs_holds_no_caption_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any error, after 0.2 s captions go on; soon the state says `slow`, until all is written."""
+    monkeypatch.setattr("gateway.ward.journal.SLOW_S", 0.1)
     async with journal(tmp_path / "journal") as told:
         writer = told.journal._writer
         assert writer
@@ -400,7 +411,8 @@ async def test_a_disk_that_hangs_holds_no_caption_back(tmp_path: Path) -> None:
         told.say(count=2)
         await told.reported(2)
         assert told.numbers(durable=False) == [1, 2]
-        assert told.journal.state.reason == "slow"
+        assert told.journal.state.ok, "a short pause is no fault"
+        await told.until(lambda: told.journal.state.reason == "slow")
         go_on.set()
         told.say()
         await told.until(lambda: told.journal.state.ok)
@@ -556,10 +568,13 @@ async def test_a_newer_file_is_refused(tmp_path: Path) -> None:
 WRITER = """
 import asyncio, sys, time
 from pathlib import Path
+from gateway.ward import reports
 from gateway.ward.journal import Journal
 from tests.ward.rows import said
 
 async def main():
+    reports.HOLD_S = 20.0
+
     def told(written):
         assert written.durable
         print(written.entry.caption.number, flush=True)
