@@ -6,15 +6,28 @@ import { byId } from "./page.js";
 const RENEW_MS = 30 * 60_000;
 const HEADERS = { "X-Care-Voice": "1" }; // no form of another site can send it
 
+const ANYBODY = { access: "open", role: "admin", beds: ["*"] };
+const NOBODY = { access: "locked", role: null, beds: [] };
+
 /** {access: open | locked, role: speaker | viewer | admin | null, beds}; null: the gateway does not answer. */
 export async function whoami() {
+  const answer = await get("/v1/whoami");
+  if (answer?.status === 404) return ANYBODY;
+  if (answer?.status === 401) return NOBODY;
+  return answer?.ok ? answer.json() : null;
+}
+
+/** Is it known that captions cannot be kept now? */
+export async function isJournalFailing() {
+  const answer = await get("/health");
+  return Boolean(answer?.ok) && (await answer.json()).status === "journal_failing";
+}
+
+async function get(path) {
   try {
-    const answer = await fetch("/v1/whoami", { cache: "no-store" });
-    if (answer.status === 404) return { access: "open", role: "admin", beds: ["*"] };
-    if (answer.status === 401) return { access: "locked", role: null, beds: [] };
-    return answer.ok ? await answer.json() : null;
+    return await fetch(path, { cache: "no-store" });
   } catch {
-    return null;
+    return null; // not reachable
   }
 }
 

@@ -1,9 +1,9 @@
 // shell: the bedside microphone: one bed, one button.
 
-import { loginAddress, startAccess } from "./access.js";
+import { isJournalFailing, loginAddress, startAccess } from "./access.js";
 import { displayPartial, displayText, languageOf } from "./captions.js";
 import { clockTime } from "./i18n.js";
-import { Pauses, failureText, meterLevel, noticeText, noticesAfter } from "./microphone.js";
+import { Pauses, failureText, meterLevel, noticeClass, noticeText, noticesAfter } from "./microphone.js";
 import { Outbox, RING_S } from "./outbox.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
 import { openRecorder } from "./recorder.js";
@@ -128,8 +128,14 @@ function toEnd() {
 }
 
 function showNotices() {
-  const nodes = notices.map((notice) => element("li", { class: "banner note" }, t(noticeText(notice.code), notice)));
+  const nodes = notices.map((notice) => element("li", { class: `banner ${noticeClass(notice.code)}` }, t(noticeText(notice.code), notice)));
   byId("notices").replaceChildren(...nodes);
+}
+
+/** Of what is the matter since before the link, only the journal's state can be asked for. */
+async function showStanding() {
+  notices = (await isJournalFailing()) ? noticesAfter([], { code: "journal_failing" }) : [];
+  showNotices();
 }
 
 function showAll() {
@@ -152,8 +158,7 @@ function hear(event) {
   switch (event.type) {
     case "connected":
       byId("demo").hidden = !event.demo;
-      notices = [];
-      showNotices();
+      showStanding();
       follow(paused ? "paused" : "listening");
       break;
     case "reconnecting":

@@ -20,6 +20,11 @@ export function failureText(name) {
   return texts[name] ?? "mic_failed_help";
 }
 
+/** A warning is for whoever stands there; the others pass by themselves. */
+export function noticeClass(code) {
+  return ["journal_failing", "decode_failed"].includes(code) ? "warning" : "note";
+}
+
 const SUBJECTS = {
   degraded_slower: "load",
   degraded_finals_only: "load",

@@ -26,7 +26,7 @@ export const EN = {
   state_help_online: "The microphone is sending sound.",
   state_help_offline: "No sound is coming from this bed: what is said there is not captioned.",
   state_help_degraded: "The gateway is overloaded: captions come late, none is dropped.",
-  state_help_reconnecting: "Waiting for it to reconnect. It keeps what it hears, and captions of that follow.",
+  state_help_reconnecting: "Waiting for it to reconnect. What is said now is not shown, or only later: look after the patient directly.",
   state_help_unknown: "Nothing has been heard from this bed since the gateway started.",
   alert: "Alert",
   alert_sound_on: "Sound on",

@@ -26,7 +26,7 @@ export const ZH = {
   state_help_online: "麥克風正在傳送聲音。",
   state_help_offline: "這一床沒有聲音傳來，床邊說的話不會出現字幕。",
   state_help_degraded: "閘道器負載過高：字幕會晚到，但不會遺漏。",
-  state_help_reconnecting: "等候重新連線。斷線期間的聲音由麥克風保留，字幕隨後補上。",
+  state_help_reconnecting: "等候重新連線。現在說的話不會顯示，或稍後才補上，請直接查看病人。",
   state_help_unknown: "閘道器啟動後還沒有收到這一床的聲音。",
   alert: "警示",
   alert_sound_on: "聲音開",

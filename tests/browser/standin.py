@@ -87,6 +87,7 @@ class StandIn:
         """False: microphones are heard, but get no answer."""
         self.who: dict | int = {"access": "open", "id": "", "role": "admin", "beds": ["*"]}
         """The answer to whoami, or its status."""
+        self.status = "ok"
         self.posts: list[str] = []
         self.changed: dict[str, str] = {}
         """Text of scripts -> what is served instead."""
@@ -160,6 +161,7 @@ class StandIn:
         app.router.add_post("/v1/{what:login|logout}", self.post)
         app.router.add_get("/v1/beds/{bed}/captions", self.export)
         app.router.add_get("/login", login)
+        app.router.add_get("/health", self.health)
         return app
 
     async def static(self, request: web.Request) -> web.Response:
@@ -167,6 +169,9 @@ class StandIn:
 
     async def whoami(self, _: web.Request) -> web.Response:
         return web.Response(status=self.who) if isinstance(self.who, int) else web.json_response(self.who)
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": self.status})
 
     async def post(self, request: web.Request) -> web.Response:
         assert request.headers["X-Care-Voice"] == "1"

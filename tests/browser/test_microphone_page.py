@@ -188,10 +188,11 @@ async def test_a_login_that_ended_keeps_the_sound(visit: Visit, gateway: StandIn
 
 
 async def test_notices_are_told_in_the_readers_language(visit: Visit, gateway: StandIn) -> None:
-    """A failing journal stands there until it is mended."""
+    """A failing journal stands there until it is mended, also for a page that came later."""
+    gateway.status = "journal_failing"
     page, stream = await listening(visit, gateway)
-    for code in ("journal_failing", "degraded_slower"):
-        await stream.socket.send_json({"type": "notice", "code": code, "detail": "raw words"})
+    await expect(page.locator("#notices li")).to_have_count(1)
+    await stream.socket.send_json({"type": "notice", "code": "degraded_slower", "detail": "raw words"})
     await expect(page.locator("#notices li")).to_have_count(2)
     await expect(page.locator("#notices")).to_contain_text("cannot save captions")
     await page.locator("#language").click()

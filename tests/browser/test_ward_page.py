@@ -92,3 +92,20 @@ async def test_reconnection_asks_for_what_each_bed_missed(visit: Visit, gateway:
     await gateway.say("1", "d")
     await expect(page.locator(".card").first.locator(".lines li")).to_have_text(["a", "d"])
     assert gateway.watches[-1] == {"type": "watch", "beds": ["*"], "after": {"1": 1, "2": 2}, "epoch": "e1"}
+
+
+async def test_lost_sound_and_lost_microphones_are_seen_from_afar(visit: Visit, gateway: StandIn) -> None:
+    """A gap is a line of its card, whatever is said after it; a lost microphone is told with its time."""
+    await gateway.become("2", "reconnecting", time.mktime((2025, 5, 3, 3, 12, 45, 0, 0, -1)))
+    await gateway.say("2", "", gap_s=4.5)
+    await gateway.say("2", "Good morning.")
+    page = await visit("/")
+    card = page.locator(".card")
+    await expect(card.locator(".chip")).to_have_text("Microphone lost")
+    await expect(card.locator(".card-warning")).to_contain_text("03:12:45")
+    await expect(card.locator(".line-gap")).to_have_text("4.5 s of audio lost")
+    gateway.recovered = False
+    await gateway.cut()
+    await expect(card.locator(".line-gap").last).to_have_text("Captions may be missing")
+    await gateway.become("2", "online")
+    await expect(card.locator(".card-warning")).to_be_hidden()
