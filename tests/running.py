@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,17 @@ class RunningGateway:
     options: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, log_path: Path, *options: str, ready: bool = True) -> "RunningGateway":
+    def start(
+        cls, log_path: Path, *options: str, ready: bool = True, prefix: Sequence[str] = ()
+    ) -> "RunningGateway":
+        """`prefix`: a command that runs it, by exec."""
         LOGS.append(log_path)
         with log_path.open("w") as log:
             process = subprocess.Popen(
-                command(
+                [*prefix, *command(
                     "serve", "--model", "demo", "--port", "0", "--log-format", "json",
                     "--data-dir", str(log_path.parent / "data"), *options,
-                ),
+                )],
                 stderr=log, stdout=log, text=True, cwd=REPO, env=environment(),
             )  # fmt: skip
         gateway = cls(process, log_path)

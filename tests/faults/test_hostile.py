@@ -3,12 +3,9 @@
 import asyncio
 import contextlib
 import json
-import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -21,20 +18,6 @@ pytestmark = pytest.mark.slow
 SPARE = 64
 """TCP connections above the number of WebSockets (gateway/connection/door.py)."""
 SLOWLORIS = 200
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator:
-    """Start a gateway that a test may hurt."""
-    started: list[RunningGateway] = []
-
-    def start(*options: str) -> RunningGateway:
-        started.append(RunningGateway.start(tmp_path / f"log{len(started)}", *options))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.stop(signal.SIGKILL)
 
 
 async def lives(raw: Raw) -> bool:
