@@ -170,7 +170,7 @@ class _Speaker:
         except ssl.SSLError as error:
             return GiveUp(explain_tls(error, self._door), refused=True)
         except (OSError, InvalidHandshake) as error:
-            code, why = LOST, f"cannot connect to {shown}: {error or 'no answer'}"
+            code, why = LOST, f"cannot connect to {shown}: {str(error) or 'no answer'}"
         return self._bedside.lost(code, why, self._now(), jitter)
 
     def _show(self, event: Event) -> None:

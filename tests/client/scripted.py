@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -95,7 +96,7 @@ class Scripted:
         self._tasks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator["Scripted"]:
+    async def run(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["Scripted"]:
         async with serve(
             self._talk,
             "127.0.0.1",
@@ -103,9 +104,10 @@ class Scripted:
             process_request=self._admit,
             subprotocols=["care-voice.v1"],
             close_timeout=1,
+            ssl=tls,
         ) as server:
             port = server.sockets[0].getsockname()[1]
-            self.url = f"ws://127.0.0.1:{port}"
+            self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}"
             try:
                 yield self
             finally:

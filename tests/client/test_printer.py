@@ -6,8 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from gateway.client.bedside import Retry
+from gateway.client.bedside import AudioLost, Oddity, Resumed
 from gateway.client.printer import CaptionPrinter, JsonPrinter, clock
+from gateway.client.returning import Retry
 from gateway.connection import messages as m
 from tests.client.scripted import STARTED
 
@@ -20,6 +21,12 @@ TALK = [
     m.Notice("slow", "partials come later"),
     m.Error("bad_opus", "packet dropped", fatal=False),
     m.Error("bad_bed", "no such bed", fatal=True),
+    Retry(0.5, "1012 restart"),
+    Retry(0.5, "the session is forgotten", afresh=True),
+    Resumed(at_s=62.0, behind_s=3.25, afresh=True),
+    Resumed(at_s=65.0, behind_s=0.1, afresh=False),
+    AudioLost(at_s=62.0, seconds=12.0, samples=192_000),
+    Oddity("caption 3 was to come, but 5 came"),
     m.Stopped(10, 2),
 ]
 
@@ -31,7 +38,6 @@ def shown(terminal: bool, partials: bool = True, quiet: bool = False) -> tuple[s
     with CaptionPrinter(console, Console(file=notes, width=60), partials, quiet) as printer:
         for message in TALK:
             printer.show(message)
-        printer.show_retry(Retry(0.5, "1012 restart"))
     return captions.getvalue(), notes.getvalue()
 
 
@@ -50,10 +56,14 @@ def test_a_terminal_sees_the_partial_and_then_the_final() -> None:
 
 
 def test_the_rest_is_said_beside_the_captions() -> None:
-    """Model, notices, errors and lost links are notes; the demo model is named as such."""
+    """Model, notices, errors and what happens to the link are notes; the demo model is named as such."""
     notes = shown(terminal=False)[1]
     assert "connected: demo on cpu (demo model" in notes
-    for text in ("slow: partials come later", "bad_opus: packet dropped", "1012 restart; trying again"):
+    for text in (
+        "slow: partials come later\n", "bad_opus: packet dropped\n", "1012 restart; trying again\n",
+        "the session is forgotten\n", "going on at 01:02.0, 3.2 s behind\n", "going on at 01:05.0\n",
+        "12.0 s of audio lost while the link was down\n", "warning: caption 3 was to come, but 5 came\n",
+    ):  # fmt: skip
         assert text in notes
     assert "bad_bed" not in notes  # the command says it, as the reason why it ends
 
@@ -66,19 +76,30 @@ def test_quiet_says_captions_only() -> None:
 
 
 def test_json_is_one_message_a_line() -> None:
-    """Every message but acknowledgements, as the gateway sent it, however long."""
+    """Every message but acknowledgements, as the gateway sent it, however long; and the link's events."""
     out = io.StringIO()
     long = m.Final(3, 3, 0.0, 9.0, "很冷 " * 100, "zh", 0.9)
     with JsonPrinter(Console(file=out, width=20), partials=True) as printer:
-        for message in [*TALK, long, m.Pong()]:
-            printer.show(message)
-        printer.show_retry(Retry(0.5, "cut"))
+        for event in [*TALK, m.Pong(), long]:
+            printer.show(event)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["type"] for line in lines] == [
-        "started", "partial", "final", "final", "notice", "error", "error", "stopped", "final", "reconnecting",
+        "started", "partial", "final", "final", "notice", "error", "error", "reconnecting", "reconnecting",
+        "resumed", "resumed", "gap", "oddity", "stopped", "final",
     ]  # fmt: skip
-    assert lines[-2]["text"] == "很冷 " * 100
-    assert lines[-1] == {"type": "reconnecting", "delay_s": 0.5, "reason": "cut"}
+    assert lines[-1]["text"] == "很冷 " * 100
+    assert lines[7] == {"type": "reconnecting", "delay_s": 0.5, "reason": "1012 restart", "afresh": False}
+    assert lines[9] == {"type": "resumed", "at_s": 62.0, "behind_s": 3.25, "afresh": True}
+    assert lines[11] == {"type": "gap", "at_s": 62.0, "seconds": 12.0, "samples": 192_000}
+
+
+def test_the_sessions_token_is_not_printed() -> None:
+    """Whoever has it could continue the stream; JSON lines end up in logs."""
+    out = io.StringIO()
+    with JsonPrinter(Console(file=out), partials=True) as printer:
+        printer.show(STARTED)
+    assert "token" not in json.loads(out.getvalue())
+    assert json.loads(out.getvalue())["session"] == "s"
 
 
 def test_json_without_partials() -> None:

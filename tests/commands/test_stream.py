@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from gateway.commands.stream import _options, stream
 from gateway.connection import messages as m
 from gateway.events import AudioFormat
-from tests.client.scripted import Script, Scripted, Talk, cut_after, proper, refuse, stall
+from tests.client.scripted import Script, Scripted, Talk, converse, cut_after, proper, refuse, stall
+from tests.client.scripted import started as scripted_started
 
 CLIP = str(Path(__file__).parent.parent / "data" / "audio" / "en_00.wav")
 FAST = ("--fast", "16")
@@ -134,8 +135,67 @@ async def test_a_lost_link_is_said_and_mended() -> None:
         out, err = await process.communicate()
     assert process.returncode == 0
     assert b"trying again" in err
+    assert b"going on at 00:0" in err
     assert b"1 reconnect" in err
     assert b"hello world" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "says"), [(4409, "another connection"), (4403, "may not speak"), (4401, "--token-file")]
+)
+async def test_who_is_not_wanted_stops_and_says_why(code: int, says: str) -> None:
+    """Superseded, forbidden, token over: exit 1, no retry."""
+    status, _, err, talks = await run(CLIP, *FAST, "--quiet", script=refuse(code))
+    assert (status, len(talks)) == (1, 1)
+    assert err.startswith("care-voice stream: nope: you may not; ")
+    assert says in err
+
+
+@pytest.mark.slow
+async def test_a_lost_link_is_told_to_programs() -> None:
+    """--json has the reconnect and the audio that was lost."""
+
+    async def late(talk: Talk) -> None:
+        await talk.read_start()
+        await asyncio.sleep(1.5)  # the ring runs over
+        await talk.say(scripted_started(talk.received))
+        await converse(talk)
+
+    async with Scripted(cut_after(1), late).run() as gateway:
+        arguments = ("-", "--url", gateway.url, "--json", "--ring-s", "1", "--rate", "8000")
+        process = await started(*arguments, stdin=PIPE)
+        assert process.stdin is not None
+        for _ in range(25):
+            process.stdin.write(bytes(1600))
+            await asyncio.sleep(0.1)
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    lines = [json.loads(line) for line in out.splitlines()]
+    kinds = [line["type"] for line in lines if line["type"] not in {"partial", "final"}]
+    assert kinds == ["started", "reconnecting", "started", "resumed", "gap", "stopped"]
+    gap = next(line for line in lines if line["type"] == "gap")
+    assert gap["samples"] == round(gap["seconds"] * 8000) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["--token", "--token-file", "environment"])
+async def test_a_token_is_sent_and_never_shown(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a header, whichever way it was given; a file counts more than the environment."""
+    path = tmp_path / "token"
+    path.write_text("s3cret\n")
+    monkeypatch.setenv("CARE_VOICE_TOKEN", "s3cret" if how == "environment" else "other")
+    options = {
+        "--token": ("--token", "s3cret"),
+        "--token-file": ("--token-file", str(path)),
+        "environment": (),
+    }
+    code, out, err, (talk,) = await run(CLIP, *FAST, "--json", *options[how])
+    assert code == 0
+    assert talk.headers["Authorization"] == "Bearer s3cret"
+    assert "s3cret" not in out + err
 
 
 @pytest.mark.parametrize(
@@ -146,6 +206,13 @@ async def test_a_lost_link_is_said_and_mended() -> None:
         ((__file__,), "no audio file"),
         ((CLIP, "--url", "ftp://h"), "not the address of a gateway"),
         ((CLIP, "--encoding", "mp3"), "pcm_s16le"),
+        ((CLIP, "--url", "https://h", "--ca", __file__), "no certificate of an authority"),
+        ((CLIP, "--url", "http://h", "--ca", __file__), "https"),
+        ((CLIP, "--token-file", "nowhere"), "the token cannot be read"),
+        ((CLIP, "--token-file", "/dev/null"), "there is no token"),
+        ((CLIP, "--token-file", "/dev/null", "--token", "a"), "give one of them"),
+        ((CLIP, "--token", "two words"), "a token is one word"),
+        ((CLIP, "--ring-s", "0"), "ring-s"),
         (("-", "--encoding", "opus", "--rate", "44100"), "opus cannot be made"),
         ((CLIP, "--chunk-ms", "5"), "chunk-ms"),
     ],
@@ -160,7 +227,14 @@ def test_wrong_usage_exits_2_and_says_what_is_wrong(arguments: tuple[str, ...], 
 def test_help_teaches() -> None:
     """--help has examples and the exit codes."""
     text = CliRunner().invoke(stream, ["--help"]).output
-    for part in ("care-voice stream visit.wav", "arecord", "Exit codes", "--hotwords"):
+    for part in (
+        "care-voice stream visit.wav",
+        "arecord",
+        "Exit codes",
+        "--hotwords",
+        "CARE_VOICE_TOKEN",
+        "--ca",
+    ):
         assert part in text
 
 
