@@ -156,6 +156,7 @@ class Gateway:
                 self.tls.tick(datetime.now(UTC))
             if now >= beat_at:
                 beat_at = now + self.settings.ward.heartbeat_s
+                self._chronicle.expire(time.time())
                 self.viewers.beat()
             await asyncio.sleep(TICK_S)
 

@@ -47,11 +47,13 @@ class Chronicle:
         self._hub = hub
         self._viewers = viewers
         self._notify = notify
+        self._retention_s = 0.0
         self._waiting: deque[tuple[Member, Caption | None]] = deque()
 
     async def open(self, settings: JournalSettings) -> None:
         """Read what earlier runs left. Raises JournalError."""
-        path = data_dir(settings.data_dir) / FILE_NAME if settings.retention_h else None
+        self._retention_s = settings.retention_h * 3600
+        path = data_dir(settings.data_dir) / FILE_NAME
         self.journal = await Journal.open(
             path,
             synchronous=settings.journal_synchronous,
@@ -64,6 +66,11 @@ class Chronicle:
         self._hub.go_on(self.journal.epoch, numbers)
         for bed, last in numbers.items():
             self._hub.remember(await self.captions(bed, max(0, last - self._hub.kept)))
+
+    def expire(self, now: float) -> None:
+        """Forget what is older than may be kept. Time is Unix seconds."""
+        if self._retention_s:
+            self._hub.expire(now - self._retention_s)
 
     def record(self, member: Member, record: Record) -> None:
         """Number it, hand it to the journal; never waits."""

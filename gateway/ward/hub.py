@@ -47,7 +47,9 @@ class Hub:
         self._watched: dict[int, tuple[str, ...]] = {}
         self._degraded = False
         self._numbers: dict[str, int] = {}
-        """The last of each bed, those that are not kept included."""
+        """The last that was given in each bed, those that are not kept included."""
+        self._told: dict[str, int] = {}
+        """The last that was told: later ones are still on their way to the journal."""
 
     def __repr__(self) -> str:
         online = sum(1 for bed in self._beds.values() if bed.speakers)
@@ -62,7 +64,7 @@ class Hub:
         """Number on from what the journal has, in its epoch."""
         self.epoch = epoch
         for bed, number in numbers.items():
-            self._numbers[bed] = max(number, self._numbers.get(bed, 0))
+            self._numbers[bed] = self._told[bed] = max(number, self._numbers.get(bed, 0))
 
     @property
     def beds_online(self) -> int:
@@ -116,6 +118,7 @@ class Hub:
         """Keep a numbered caption, now that the journal has it, and tell it."""
         bed = self._bed(caption.bed, caption.at)
         bed.captions.append(caption)
+        self._told[bed.name] = caption.number
         newest = bed.partials.get(caption.speaker)
         if newest and newest.utterance <= caption.utterance:
             del bed.partials[caption.speaker]
@@ -125,6 +128,12 @@ class Hub:
         """Captions of an earlier run of the gateway, oldest first."""
         for caption in captions:
             self._bed(caption.bed, caption.at).captions.append(caption)
+
+    def expire(self, before: float) -> None:
+        """Forget captions of before this time: memory keeps nothing for longer than the journal."""
+        for bed in self._beds.values():
+            while bed.captions and bed.captions[0].at < before:
+                bed.captions.popleft()
 
     # --- viewers ---
 
@@ -160,14 +169,14 @@ class Hub:
     def missing(self, bed_name: str, after: int) -> range:
         """Numbers after `after` that are not kept here any more (the journal may have them)."""
         bed = self._beds.get(bed_name)
-        kept = bed.captions[0].number if bed and bed.captions else self._numbers.get(bed_name, 0) + 1
+        kept = bed.captions[0].number if bed and bed.captions else self._told.get(bed_name, 0) + 1
         return range(after + 1, kept)
 
     def _snapshot(self, name: str, after: int | None, history: list[Caption], at: float) -> BedSnapshot:
         bed = self._beds.get(name) or Bed(name, at, deque())
         kept = [*history, *bed.captions]
         captions = [c for c in kept if after is None or c.number > after]
-        last = self._numbers.get(name, 0)
+        last = self._told.get(name, 0)
         first = captions[0].number if captions else last + 1
         recovered = after is None or (first <= after + 1 and after <= last)
         newest = max(bed.partials.values(), key=lambda p: p.at, default=None)

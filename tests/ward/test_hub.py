@@ -158,6 +158,28 @@ def test_the_longest_silent_bed_makes_room() -> None:
     assert repr(ward) == "<Hub 1 of 2 beds online, 1 viewers>"
 
 
+def test_a_caption_on_its_way_to_the_journal_is_not_told_twice() -> None:
+    """A viewer that comes between the number and the answer of the disk: it gets the caption live, once, and
+    must not be given it from the journal as well."""
+    ward = hub()
+    on_its_way = ward.number(caption())
+    assert list(ward.missing("3A", 0)) == []
+    assert snapshot_of(ward.watch(1, ["3A"], {"3A": 0}, {}, 2)).captions == []
+    assert [d.message for d in ward.publish(on_its_way)] == [on_its_way]
+
+
+def test_memory_forgets_with_the_journal() -> None:
+    """Captions older than may be kept are gone, their numbers are not given again."""
+    ward = hub()
+    for at in (1.0, 2.0, 3.0):
+        say(ward, caption(at=at))
+    ward.expire(before=2.5)
+    assert [c.number for c in snapshot_of(ward.watch(1, ["3A"], {}, {}, 4)).captions] == [3]
+    assert list(ward.missing("3A", 0)) == [1, 2]
+    ward.expire(before=9)
+    assert ward.number(caption()).number == 4
+
+
 @given(st.lists(st.sampled_from(["publish", "cut", "return"]), max_size=60), st.integers(1, 200))
 def test_a_viewer_with_cuts_sees_every_caption_once_and_in_order(steps: list[str], kept: int) -> None:
     """Whatever the cuts: numbers seen rise by one, except where a snapshot said recovered=False."""
