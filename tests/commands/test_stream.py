@@ -169,6 +169,7 @@ async def test_a_lost_link_is_told_to_programs() -> None:
         for _ in range(25):
             process.stdin.write(bytes(1600))
             await asyncio.sleep(0.1)
+        process.stdin.close()
         out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
     lines = [json.loads(line) for line in out.splitlines()]
