@@ -123,8 +123,7 @@ class Tls:
     def _warn_of_expiry(self, now: datetime) -> None:
         until = self._read().not_valid_after_utc
         if until < now + WARN_BEFORE:
-            word = "has expired" if until <= now else "expires soon"
-            log.warning(f"the certificate {word}", path=str(self._certificate), until=f"{until:%Y-%m-%d}")
+            log.warning("certificate expires", path=str(self._certificate), days_left=(until - now).days)
 
     def _read(self) -> x509.Certificate:
         try:
