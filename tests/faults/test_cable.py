@@ -17,7 +17,7 @@ async def test_the_cable_is_pulled_under_twenty_speakers(own) -> None:
     with cable() as wire:
         running = own("--host", GATEWAY_ADDRESS, "--insecure", prefix=wire.prefix)
         bedsides = [Bedside.number(n, sentences=scaled(5, 20)) for n in range(SPEAKERS)]
-        async with Page().reading(running.url) as page:
+        async with Page(bedsides).reading(running.url) as page:
             talk = asyncio.create_task(speaking(bedsides, running.url, scaled(60, 200)))
             for _ in range(scaled(1, 3)):
                 await asyncio.sleep(4)
@@ -38,7 +38,7 @@ async def test_packets_are_lost(own, percent: int) -> None:
         running = own("--host", GATEWAY_ADDRESS, "--insecure", prefix=wire.prefix)
         bedsides = [Bedside.number(n, sentences=scaled(2, 12)) for n in range(6)]
         wire.lose(percent)
-        async with Page().reading(running.url) as page:
+        async with Page(bedsides).reading(running.url) as page:
             await speaking(bedsides, running.url, scaled(40, 200))
             wire.lose(0)
             await check(running, bedsides, page)
