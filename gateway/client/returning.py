@@ -14,7 +14,7 @@ FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 4401, 4403, 4409})
 """Close codes after which the same client would only be refused again; all others are worth a retry."""
 HINTS = {
     (401, 4401): "give a (new) token with --token-file or CARE_VOICE_TOKEN",
-    (403, 4403): "this token may not speak here",
+    (403,): "this token may not speak here",
     (4409,): "another connection has taken this stream over",
 }
 
@@ -50,7 +50,7 @@ def is_final_status(status: int) -> bool:
 def refusal(code: int, reason: str) -> GiveUp:
     """Of an HTTP status or close code that is final: what the gateway said, and what to do."""
     hints = [hint for codes, hint in HINTS.items() if code in codes]
-    return GiveUp("; ".join([reason, *hints]), refused=True)
+    return GiveUp("; ".join([reason.rstrip("."), *hints]), refused=True)
 
 
 class Returning:
