@@ -23,7 +23,7 @@ class Metrics:
         self.corrected_words = self._counter("corrected_words", "Stable words that a final changed.")
         self.worker_restarts = self._counter("worker_restarts", "Times the engine's process died.")
         self.errors = self._counter("errors", "Sessions ended by an error.", "code")
-        self.refused = self._counter("refused", "WebSockets and event streams too many.", "code")
+        self.refused = self._counter("refused", "Requests refused: without the right, or too many.", "code")
         self._counts = {
             "audio_s": self.audio_s,
             "stable_words": self.stable_words,

@@ -73,7 +73,8 @@ class Gate:
         Raises KeyFileError, and ValueError for proxies that are no networks.
         """
         self.settings = settings
-        self.refused = 0
+        self.on_refusal: Callable[[str], None] = lambda code: None
+        """Is told the code of each refusal."""
         self._keys = ApiKeys(directory)
         self._signing = SigningKeys(directory)
         self.trusted = origin.networks(settings.trusted_proxies)
@@ -100,7 +101,7 @@ class Gate:
             self._judge(request, need)
             return await handler(request)
         except AccessError as refusal:
-            self.refused += 1
+            self.on_refusal(refusal.code)
             address = self.client(request).address
             log.info("refused", code=refusal.code, route=resource.canonical, address=address)
             return _answer(request, need, refusal)

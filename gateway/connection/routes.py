@@ -33,8 +33,8 @@ HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 
 def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Application:
     """All routes of the gateway, each behind its gate."""
-    hsts = ports.tls is not None and not ports.tls.self_signed
-    headers = PAGE_HEADERS | (HSTS if hsts else {})
+    gate.on_refusal = lambda code: ports.measure("refused", 1, code)
+    headers = PAGE_HEADERS | (HSTS if ports.tls and not ports.tls.self_signed else {})
     server = ports.settings.server
     in_time = hurry(server.handshake_timeout_s)
     app = web.Application(middlewares=[_secure(headers), gate.admit, in_time], client_max_size=1 << 16)
