@@ -36,7 +36,7 @@ async def test_packets_are_lost(own, percent: int) -> None:
     """TCP repeats them, captions come late: nothing is lost, whether or not links are given up in between."""
     with cable() as wire:
         running = own("--host", GATEWAY_ADDRESS, "--insecure", prefix=wire.prefix)
-        bedsides = [Bedside.number(n, sentences=scaled(2, 12)) for n in range(6)]
+        bedsides = [Bedside.number(n, sentences=scaled(1, 12)) for n in range(6)]
         wire.lose(percent)
         async with Page(bedsides).reading(running.url) as page:
             await speaking(bedsides, running.url, scaled(40, 200))

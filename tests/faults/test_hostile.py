@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import signal
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -18,6 +20,17 @@ pytestmark = pytest.mark.slow
 SPARE = 64
 """TCP connections above the number of WebSockets (gateway/connection/door.py)."""
 SLOWLORIS = 200
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """With short times and a small message."""
+    running = RunningGateway.start(
+        tmp_path_factory.mktemp("strict") / "log",
+        *("--handshake-timeout-s", "1", "--start-timeout-s", "1", "--max-message-bytes", "8192"),
+    )
+    yield running
+    running.stop(signal.SIGKILL)
 
 
 async def lives(raw: Raw) -> bool:
@@ -99,13 +112,12 @@ async def test_a_flood_of_connections_is_cut_at_the_door(own) -> None:
 # --- time ---
 
 
-async def test_slow_headers_are_cut_off(own) -> None:
+async def test_slow_headers_are_cut_off(strict: RunningGateway) -> None:
     """Slowloris, 200 sockets: a header byte now and then keeps nobody in longer than handshake_timeout_s."""
-    running = own("--handshake-timeout-s", "1")
     request = upgrade("/v1/stream")
 
     async def dribble() -> None:
-        async with connection(running.url) as raw:
+        async with connection(strict.url) as raw:
             end = asyncio.create_task(raw.gone())
             with contextlib.suppress(ConnectionError):
                 for byte in request[:-1]:
@@ -115,7 +127,7 @@ async def test_slow_headers_are_cut_off(own) -> None:
                     await asyncio.sleep(0.05)
             assert await end
 
-    async with websocket(running.url, "/v1/stream") as good:
+    async with websocket(strict.url, "/v1/stream") as good:
         await good.send(say("start"))
         await good.until("started")
         attack = asyncio.gather(*(dribble() for _ in range(SLOWLORIS)))
@@ -123,23 +135,21 @@ async def test_slow_headers_are_cut_off(own) -> None:
             assert await lives(good)
             await asyncio.sleep(0.2)
         await attack
-    assert running.health()["status"] == "ok"
+    assert strict.health()["status"] == "ok"
 
 
-async def test_a_second_request_may_not_dribble_either(own) -> None:
+async def test_a_second_request_may_not_dribble_either(strict: RunningGateway) -> None:
     """A connection that is kept alive has as long for each of its requests."""
-    running = own("--handshake-timeout-s", "1")
-    async with connection(running.url) as raw:
+    async with connection(strict.url) as raw:
         await raw.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in await raw.reader.readline()
         await raw.send(b"GET /healthz HT")
         assert await raw.gone()
 
 
-async def test_a_body_may_not_dribble(own) -> None:
+async def test_a_body_may_not_dribble(strict: RunningGateway) -> None:
     """408, and the connection ends."""
-    running = own("--handshake-timeout-s", "1")
-    async with connection(running.url) as raw:
+    async with connection(strict.url) as raw:
         await raw.send(
             b"POST /v1/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 1000\r\n\r\n{"
@@ -147,11 +157,10 @@ async def test_a_body_may_not_dribble(own) -> None:
         assert b" 408 " in await raw.reader.readline()
 
 
-async def test_who_says_nothing_is_let_go(own) -> None:
+async def test_who_says_nothing_is_let_go(strict: RunningGateway) -> None:
     """A speaker without `start` and a viewer without `watch`: a named error and 4408; pings change nothing."""
-    running = own("--start-timeout-s", "1")
     for path, code in (("/v1/stream", "no_start"), ("/v1/captions", "no_watch")):
-        async with websocket(running.url, path) as raw:
+        async with websocket(strict.url, path) as raw:
             await raw.send(frame(Op.PING, b"here"), frame(Op.TEXT, b"{", fin=False))
             assert (await raw.until("error"))["code"] == code
             assert await raw.until_close() == 4408
@@ -188,11 +197,10 @@ async def test_endless_fragments_take_no_memory(gateway: RunningGateway) -> None
         assert gateway.rss_bytes() < rss + (4 << 20)
 
 
-async def test_a_message_at_the_limit_passes(own) -> None:
+async def test_a_message_at_the_limit_passes(strict: RunningGateway) -> None:
     """max_message_bytes exactly is taken; one byte more closes 1009."""
-    running = own("--max-message-bytes", "8192")
     for size, code in ((8192, None), (8194, 1009)):
-        async with websocket(running.url, "/v1/stream") as raw:
+        async with websocket(strict.url, "/v1/stream") as raw:
             await raw.send(say("start"))
             await raw.until("started")
             await raw.send(frame(Op.BINARY, bytes(size)))
