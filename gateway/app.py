@@ -180,9 +180,12 @@ class Gateway:
             return "draining: this gateway is stopping"
         if self._vitals.model is None:
             return "starting: the model is loading"
+        return None if self._roster.awaits_somebody(time.monotonic()) else self.refusal_of_new()
+
+    def refusal_of_new(self) -> str | None:
         if self._overload.step.level is LoadLevel.REFUSING:
             return "overloaded: no new speakers for now"
-        if len(self._roster) >= self.settings.server.max_sessions:
+        if self._roster.started >= self.settings.server.max_sessions:
             return "full: the most speakers are connected"
         return None
 

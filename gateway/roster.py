@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from gateway.connection.ports import Member
+from gateway.connection.session import State
 
 MAX_EXPIRED = 1000
 """Names that are remembered, to tell a client that comes too late why."""
@@ -20,6 +21,15 @@ class Roster:
     def __iter__(self) -> Iterator[Member]:
         """A copy: members may leave while they are told something."""
         return iter(list(self._members.values()))
+
+    @property
+    def started(self) -> int:
+        """Sessions that have begun, with or without a socket."""
+        return sum(1 for member in self._members.values() if member.session.state is not State.NEW)
+
+    def awaits_somebody(self, now: float) -> bool:
+        """A session's client is gone, or seems to be, and may be at the door again."""
+        return any(member.session.patience.awaits_client(now) for member in self._members.values())
 
     def admit(self, member: Member) -> None:
         self._members[member.session.number] = member

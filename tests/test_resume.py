@@ -294,3 +294,26 @@ async def test_captions_flow_while_the_disk_fails(start, tmp_path: Path) -> None
     assert running.stop() == 0
     again = start()
     assert [c["number"] for c in (await read_all(again, "disk"))["captions"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["reset", "half open"])
+async def test_a_full_gateway_takes_its_own_back(start, noticed: bool) -> None:
+    """The session that lost its socket still has its place: its client gets in, a new one does not."""
+    running = start("--max-sessions", "1")
+    async with peer(running.ws, "/v1/stream") as first:
+        device = Device("full", SPEECH)
+        await device.connect(first)
+        await device.speak(first, 16_000)
+        if noticed:
+            first.socket.transport.abort()
+        else:
+            first.socket.transport.pause_reading()
+            await asyncio.sleep(2.5)
+        async with peer(running.ws, "/v1/stream") as stranger:
+            await stranger.say("start")
+            assert await stranger.end() == (1013, "overloaded")
+        async with peer(running.ws, "/v1/stream", patient=False) as back:
+            await device.connect(back)
+            assert device.resumed_from == [0, 16_000]
+            await back.say("stop")
+            await back.end()

@@ -15,6 +15,8 @@ ENDING = Notice(
     "session_ending",
     "This session ends at the next pause after a minute (max_session_h): begin a new one then.",
 )
+QUIET_S = 2.0
+"""A started session whose client says nothing for so long has probably lost it: audio never stops."""
 LAST_WORDS_S = 30.0
 """A session that is over may finish its sentence: no utterance is longer."""
 
@@ -56,6 +58,10 @@ class Patience:
     def detached(self) -> bool:
         """The session has no socket now."""
         return self._detached_at is not None
+
+    def awaits_client(self, now: float) -> bool:
+        """The client is gone, or seems to be: it may be at the door again."""
+        return self.detached or (self._started and now - self.heard_at > QUIET_S)
 
     def start(self, now: float) -> None:
         self._started, self.heard_at = True, now

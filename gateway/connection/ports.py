@@ -98,7 +98,11 @@ class Ports(Protocol):
     def journal(self) -> Archive: ...
 
     def refusal(self) -> str | None:
-        """Why no new speaker is taken now (starting, overloaded, full, draining); None: welcome."""
+        """Why nobody is let in now (starting, draining, overloaded, full); None: welcome. A full gateway lets
+        in while a session has lost its client, which may be the one at the door."""
+
+    def refusal_of_new(self) -> str | None:
+        """Why no new session can begin now (overloaded, full); sessions that are there may be resumed."""
 
     def surroundings(self) -> Surroundings: ...
     def next_speaker(self) -> int:

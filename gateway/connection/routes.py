@@ -111,7 +111,7 @@ def _operations(ports: Ports) -> list[web.RouteDef]:
         return web.json_response({"status": "alive"})
 
     async def ready(_: web.Request) -> web.StreamResponse:
-        reason = ports.refusal()
+        reason = ports.refusal() or ports.refusal_of_new()
         if reason:
             return web.json_response({"ready": False, "reason": reason}, status=503)
         return web.json_response({"ready": True})

@@ -57,7 +57,7 @@ class Session:
         self.state = State.NEW
         self._around = around
         server = around.settings.server
-        self._patience = Patience(server, now)
+        self.patience = Patience(server, now)
         self._allowance = Allowance(server.max_ahead_s, server.max_audio_rate, now)
         self._acked_at = now
         self._errors = 0
@@ -77,7 +77,7 @@ class Session:
 
     def receive(self, message: m.ClientMessage, now: float, past: Past | None = None) -> list[Effect]:
         """A message from the speaker. `past`: its start goes on where another gateway process stopped."""
-        self._patience.hear(now)
+        self.patience.hear(now)
         try:
             effects = self._dispatch(message, now, past)
         except AudioError as error:
@@ -89,7 +89,7 @@ class Session:
 
     def receive_mistake(self, code: str, message: str, now: float) -> list[Effect]:
         """The codec could not read what the speaker sent."""
-        self._patience.hear(now)
+        self.patience.hear(now)
         return self._mistake(code, message, fatal=self.state is State.NEW)
 
     def receive_hypothesis(self, hypothesis: events.Hypothesis, now: float) -> list[Effect]:
@@ -128,25 +128,25 @@ class Session:
         """The socket is lost: wait for the client to come back."""
         if self.state is not State.LISTENING:
             return self.finish(now)
-        self._patience.detach(now)
+        self.patience.detach(now)
         return [Presence(bed, connected=False)] if (bed := self.start.bed) else []
 
     def attach(self, after: int, now: float) -> list[Effect]:
         """The client is back on a new socket, and saw final number `after` last."""
-        self._patience.attach(now)
+        self.patience.attach(now)
         missed = [Send(final) for final in self._ledger.said_after(after)]
         back = [Presence(bed, connected=True)] if (bed := self.start.bed) else []
         return [self._started(), *missed, *back, *self._acknowledge(now)]
 
     def deadline(self) -> float | None:
         """When `handle_timeout` wants to be called."""
-        return self._patience.deadline() if self.state in {State.NEW, State.LISTENING} else None
+        return self.patience.deadline() if self.state in {State.NEW, State.LISTENING} else None
 
     def handle_timeout(self, now: float) -> list[Effect]:
         if self.state not in {State.NEW, State.LISTENING}:
             return []
         speaking = self.state is State.LISTENING and self._hearing.speaking
-        match self._patience.verdict(now, speaking):
+        match self.patience.verdict(now, speaking):
             case Verdict.NO_START | Verdict.IDLE as refusal:
                 return self.fail(REFUSALS[refusal])
             case Verdict.FLUSH:
@@ -184,7 +184,7 @@ class Session:
         self._answers = Answers(start, captioner, self._hearing, past.finals)
         self._ledger = Ledger(journalled=start.bed is not None, committed=past.committed)
         self.state = State.LISTENING
-        self._patience.start(now)
+        self.patience.start(now)
         missed = [Send(final) for final in past.missed]
         return [self._started(), *missed, *([Enter(start.bed)] if start.bed else [])]
 
@@ -297,4 +297,4 @@ class Session:
         """End this session, and only this one; what was spoken still gets its final for the viewers."""
         error = Send(m.Error(refused.code, refused.message, fatal=True))
         close = Close(refused.close_code, refused.code)
-        return [error, Measure("error", 1, refused.code), close, *self.finish(self._patience.heard_at)]
+        return [error, Measure("error", 1, refused.code), close, *self.finish(self.patience.heard_at)]

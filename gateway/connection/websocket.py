@@ -71,6 +71,8 @@ class Connection:
         """Raises Refused."""
         if start.resume:
             await self._resume(start)
+        elif reason := self._ports.refusal_of_new():
+            raise Refused("overloaded", reason, CloseCode.OVERLOADED)
         else:
             self._check_bed(start.bed)
             self._speaker.receive(start)

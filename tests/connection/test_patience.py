@@ -9,6 +9,7 @@ from gateway.connection.patience import (
     DETACHED_FLUSH_S,
     ENDING_NOTICE_S,
     LAST_WORDS_S,
+    QUIET_S,
     Patience,
     Verdict,
 )
@@ -91,6 +92,19 @@ def test_a_session_that_waits_for_its_client_is_not_over() -> None:
     patience.attach(day + 2)
     assert patience.verdict(day + 2) is Verdict.ENDING
     assert patience.verdict(day + 2) is Verdict.OVER
+
+
+def test_a_client_that_is_lost_may_be_at_the_door_again() -> None:
+    """Detached, or silent although it never is; not while it speaks, and not before it has begun."""
+    patience = Patience(SETTINGS, 0)
+    assert not patience.awaits_client(9)
+    patience.start(9)
+    assert not patience.awaits_client(9 + QUIET_S)
+    assert patience.awaits_client(9.1 + QUIET_S)
+    patience.hear(20)
+    assert not patience.awaits_client(20)
+    patience.detach(20)
+    assert patience.awaits_client(20)
 
 
 @pytest.mark.parametrize("grace_s", [0, 1])
