@@ -1,22 +1,20 @@
 // shell: the bedside microphone: one bed, one button.
 
 import { isJournalFailing, loginAddress, startAccess } from "./access.js";
-import { displayPartial, displayText, languageOf } from "./captions.js";
-import { clockTime } from "./i18n.js";
 import { Pauses, failureText, meterLevel, noticeClass, noticeText, noticesAfter } from "./microphone.js";
 import { Outbox, RING_S } from "./outbox.js";
+import { ownCaptions } from "./own-captions.js";
 import { byId, element, icon, keepAwake, setText, settings, startPage } from "./page.js";
 import { openRecorder } from "./recorder.js";
 import { speak } from "./speaker-socket.js";
-import { gapNode } from "./viewer-parts.js";
 
 const NO_SIGNAL_MS = 4000;
 const FAINTEST_PEAK = 0.0005; // -66 dBFS: a muted microphone gives less, a silent room more
-const KEPT_CAPTIONS = 50;
 const REFRESH_MS = 250;
 
 const page = startPage(showAll);
 const { t } = page;
+const understood = ownCaptions(t);
 let phase = { name: "idle" }; // what is shown, with the values of its texts
 let recorder = null;
 let speaker = null;
@@ -24,7 +22,6 @@ let outbox = null;
 let pauses = null;
 let paused = false;
 let signalAt = 0;
-let partials = [];
 let notices = [];
 let leaving = false; // to the login page, on purpose
 
@@ -93,40 +90,6 @@ function showLevel({ peak, rms }) {
   byId("level").setAttribute("aria-valuenow", String(Math.round(level * 10) * 10));
 }
 
-function showFinal(final) {
-  partials = partials.filter((p) => p.utterance !== final.utterance);
-  showPartials();
-  const text = displayText(final.text);
-  const words = text || t("unclear");
-  const said = element("p", { class: "text", dir: "auto", lang: text ? languageOf(text, final.language) : false }, words);
-  const at = element("time", { class: "at" }, clockTime(Date.now() - final.agoS * 1000));
-  append(element("li", { class: text ? "caption" : "unclear" }, at, said));
-}
-
-function append(row) {
-  byId("captions").append(row);
-  while (byId("captions").children.length > KEPT_CAPTIONS) byId("captions").firstChild.remove();
-  toEnd();
-}
-
-function showPartials() {
-  const nodes = partials.map((partial) => {
-    const { stable, tentative } = displayPartial(partial);
-    return element(
-      "p",
-      { class: "text", dir: "auto", lang: languageOf(stable + tentative, null), title: t("provisional") },
-      element("span", { class: "stable" }, stable),
-      element("span", { class: "tentative" }, tentative),
-    );
-  });
-  byId("partial").replaceChildren(...nodes);
-  toEnd();
-}
-
-function toEnd() {
-  byId("scroller").scrollTop = byId("scroller").scrollHeight;
-}
-
 function showNotices() {
   const nodes = notices.map((notice) => element("li", { class: `banner ${noticeClass(notice.code)}` }, t(noticeText(notice.code), notice)));
   byId("notices").replaceChildren(...nodes);
@@ -163,19 +126,17 @@ function hear(event) {
       break;
     case "reconnecting":
     case "login":
-      partials = [];
-      showPartials();
+      understood.endPartials();
       follow(event.type);
       break;
     case "partial":
-      partials = [...partials.filter((p) => p.utterance !== event.utterance), event].slice(-3);
-      showPartials();
+      understood.partial(event);
       break;
     case "final":
-      showFinal(event);
+      understood.final(event);
       break;
     case "gap":
-      append(gapNode({ gap_s: event.samples / outbox.rate, at: Date.now() / 1000 }, t));
+      understood.gap(event.samples / outbox.rate);
       break;
     case "notice":
       notices = noticesAfter(notices, event);
@@ -212,9 +173,8 @@ function end(name, values) {
   recorder?.close();
   recorder = null;
   speaker = null;
-  partials = [];
   notices = [];
-  showPartials();
+  understood.endPartials();
   showNotices();
   byId("no-signal").hidden = true;
   byId("level-bar").style.transform = "scaleX(0)";

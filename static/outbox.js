@@ -162,9 +162,11 @@ export class Outbox {
     this.set("closed", now);
     const words = { code: this.refusal?.code ?? String(code), message: this.refusal?.message ?? reason };
     if (this.done) return { type: "finish" };
-    if (code === 4410) this.forget();
+    // Forbidden to resume: somebody logged in anew, with another key. The sound is still this page's own.
+    const forgotten = code === 4410 || words.code === "resume_forbidden";
+    if (forgotten) this.forget();
     const meaning = closeMeaning(code);
-    if (meaning !== "retry") return { type: meaning, ...words };
+    if (meaning !== "retry" && !forgotten) return { type: meaning, ...words };
     return { type: "retry", delayMs: 1000 * backoffSeconds(Math.max(this.attempt, 1), random), opened };
   }
 

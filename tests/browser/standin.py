@@ -5,14 +5,14 @@ records what a microphone page sends. Recognition is none of its business.
 """
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
+
+from tests.browser.standin_microphones import SUBPROTOCOL, Microphones, send
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 POLICY = (
@@ -20,7 +20,6 @@ POLICY = (
     "media-src 'self'; worker-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-SUBPROTOCOL = "care-voice.v1"
 KINDS = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -30,61 +29,13 @@ KINDS = {
 }
 
 
-@dataclass
-class Session:
-    """What the gateway knows of one microphone: its samples (16 bits each) by position, zeros in gaps."""
-
-    name: str
-    pcm: bytearray = field(default_factory=bytearray)
-    committed: int = 0
-    gaps: list[int] = field(default_factory=list)
-    finals: list[dict] = field(default_factory=list)
-    heard: bytearray = field(default_factory=bytearray)
-    """All that ever came, and `mistaken`: messages that said otherwise when they came again."""
-    mistaken: int = 0
-
-    @property
-    def received(self) -> int:
-        return len(self.pcm) // 2
-
-    def hear(self, data: bytes) -> None:
-        before = self.heard[len(self.pcm) : len(self.pcm) + len(data)]
-        self.mistaken += data[: len(before)] != before
-        self.heard += data[len(before) :]
-        self.pcm += data
-
-
-@dataclass
-class Stream:
-    """One connection of a microphone page."""
-
-    socket: web.WebSocketResponse
-    start: dict
-    session: Session
-    audio: bytearray = field(default_factory=bytearray)
-    controls: list[dict] = field(default_factory=list)
-
-    async def final(self, text: str, start: float = 0.0) -> None:
-        number = len(self.session.finals) + 1
-        self.session.finals.append(
-            {"type": "final", "number": number, "utterance": number, "start": start, "end": start + 1,
-             "text": text, "language": "en", "confidence": 0.9}
-        )  # fmt: skip
-        await send(self.socket, self.session.finals[-1])
-
-
-class StandIn:
+class StandIn(Microphones):
     def __init__(self) -> None:
+        super().__init__()
         self.epoch = "e1"
         self.captions: dict[str, list[dict]] = {}
         self.states: dict[str, dict] = {}
         self.watches: list[dict] = []
-        self.streams: list[Stream] = []
-        self.sessions: dict[str, Session] = {}
-        self.committing_s = 1.0
-        """What is older is committed; infinite: nothing is."""
-        self.answering = True
-        """False: microphones are heard, but get no answer."""
         self.who: dict | int = {"access": "open", "id": "", "role": "admin", "beds": ["*"]}
         """The answer to whoami, or its status."""
         self.status = "ok"
@@ -92,11 +43,8 @@ class StandIn:
         self.changed: dict[str, str] = {}
         """Text of scripts -> what is served instead."""
         self.viewers: dict[web.WebSocketResponse, list[str]] = {}
-        self.demo = False
         self.beating = True
         self.recovered = True
-        self.accepting = True
-        self.start_error: dict | None = None
         self.url = ""
 
     # --- what a test scripts --------------------------------------------------------------------------------
@@ -140,11 +88,10 @@ class StandIn:
 
     async def die(self) -> None:
         """A restart: sockets break, and of sessions only what is committed is left."""
+        for stream in self.streams:
+            stream.kill()
         for session in self.sessions.values():
             del session.pcm[2 * session.committed :]
-        for stream in self.streams:
-            if stream.socket._req and stream.socket._req.transport:
-                stream.socket._req.transport.abort()
         await self.cut()
 
     # --- what the pages see ---------------------------------------------------------------------------------
@@ -218,71 +165,6 @@ class StandIn:
             if self.beating:
                 await send(socket, {"type": "heartbeat", "at": time.time(), "demo": self.demo})
             await asyncio.sleep(0.4)
-
-    async def speaker(self, request: web.Request) -> web.StreamResponse:
-        if not self.accepting:
-            return web.Response(status=503)
-        socket = web.WebSocketResponse(protocols=[SUBPROTOCOL])
-        await socket.prepare(request)
-        start = await socket.receive_json()
-        resume = start.get("resume")
-        if self.start_error:
-            await send(socket, self.start_error)
-            await socket.close(code=1008)
-            return socket
-        if resume and resume["session"] not in self.sessions:
-            await socket.close(code=4410)
-            return socket
-        name = resume["session"] if resume else f"s{len(self.streams) + 1}"
-        session = self.sessions.setdefault(name, Session(name))
-        stream = Stream(socket, start, session)
-        self.streams.append(stream)
-        await self.welcome(stream, resume["after"] if resume else 0)
-        async for frame in socket:
-            await self.hear(stream, frame.data)
-        return socket
-
-    async def welcome(self, stream: Stream, after: int) -> None:
-        session = stream.session
-        await send(stream.socket, {
-            "type": "started", "session": session.name, "token": f"secret of {session.name}",
-            "resume_from": session.received, "demo": self.demo,
-        })  # fmt: skip
-        for final in session.finals[after:]:
-            await send(stream.socket, final)
-
-    async def hear(self, stream: Stream, data: bytes | str) -> None:
-        session = stream.session
-        if isinstance(data, bytes):
-            stream.audio += data
-            session.hear(data)
-            lag = self.committing_s * stream.start["audio"]["sample_rate"]
-            session.committed = int(max(session.committed, session.received - lag))
-            await self.acknowledge(stream)
-            return
-        message = json.loads(data)
-        if message["type"] == "ping":
-            if self.answering:
-                await send(stream.socket, {"type": "pong"})
-            return
-        stream.controls.append(message)
-        if message["type"] == "gap":
-            session.gaps.append(message["samples"])
-            session.hear(bytes(2 * message["samples"]))
-        if message["type"] == "stop":
-            await send(stream.socket, {"type": "stopped", "received": session.received, "finals": 0})
-
-    async def acknowledge(self, stream: Stream) -> None:
-        session = stream.session
-        if self.answering:
-            ack = {"type": "ack", "received": session.received, "committed": session.committed}
-            await send(stream.socket, ack)
-
-
-async def send(socket: web.WebSocketResponse, message: dict) -> None:
-    if not socket.closed:
-        with contextlib.suppress(ConnectionError):  # the page went away meanwhile
-            await socket.send_json(message)
 
 
 async def login(_: web.Request) -> web.Response:

@@ -99,6 +99,16 @@ async def test_a_forgotten_session_begins_anew_with_what_is_not_final(js) -> Non
     assert out[10] == 30
 
 
+async def test_another_login_begins_a_session_of_its_own(js) -> None:
+    """A session belongs to the key that began it, the sound to this page: nothing is lost by a new key."""
+    error = {"type": "error", "code": "resume_forbidden", "message": "no", "fatal": True}
+    steps = [["push", 50], *opened(0), ["take", 0, 0], ["closed", 4401, "", 10, 0], ["connecting", 20],
+             ["opened", 20], ["receive", error, 30], ["closed", 4403, "", 30, 0], ["connecting", 40], ["opened", 40]]  # fmt: skip
+    out = await js("outbox.js", OUTBOX, steps)
+    assert (out[5]["type"], out[9]["type"]) == ("login", "retry")
+    assert ("resume" in out[7], "resume" in out[11]) == (True, False)
+
+
 async def test_what_was_kept_is_sent_at_four_times_its_pace(js) -> None:
     """One second at once, then 4 s of sound a second; nothing into a full buffer of the browser."""
     chunks = [["push", 10]] * 200
