@@ -7,10 +7,14 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
+import ssl
 import subprocess
 import sys
+import textwrap
 import tomllib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -29,9 +33,12 @@ from gateway.connection.protocols.native import decode_client, decode_server
 from gateway.events import AudioFormat
 from gateway.inference.protocol import DECODE_FAILED
 from gateway.transcript import guard
+from gateway.vitals import Vitals
 from gateway.ward import captions
-from tests.running import RunningGateway, environment
-from tests.talking import Peer, peer
+from gateway.ward.faults import ERRNO_REASONS, REASONS
+from gateway.ward.hub import Hub
+from tests.running import RunningGateway, command, environment
+from tests.talking import REFERENCES, SECRETS, Peer, peer
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/**/*.md")])
@@ -121,6 +128,14 @@ def calls(*places: str) -> Iterator[ast.Call]:
 def name_of(call: ast.Call) -> str:
     function = call.func
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def strings_returned(function: Any) -> set[str]:
+    """The names that a function of ours may answer with."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    constants = [n.value for r in returns for n in ast.walk(r) if isinstance(n, ast.Constant)]
+    return {value for value in constants if isinstance(value, str)}
 
 
 def literal(call: ast.Call, position: int = 0) -> str | None:
@@ -241,13 +256,22 @@ def test_messages_all_have_a_side() -> None:
     assert defined - listed == {messages.Audio}  # a binary frame
 
 
-def test_the_example_conversation_is_the_protocol() -> None:
-    """Its lines, where not shortened, are messages that the codec reads."""
-    content = blocks(PROTOCOL["An example", ""])[0][1]
-    lines = [line for line in content.splitlines() if line[2:3] == "{" and "…" not in line]
-    assert len(lines) > 8
+@pytest.mark.parametrize(("section", "least"), [("An example", 9), ("When the link breaks", 6)])
+def test_the_example_conversations_are_the_protocol(section: str, least: int) -> None:
+    """Their lines are messages that the codec reads; … stands for what is left out."""
+    content = blocks(PROTOCOL[section, ""])[0][1]
+    lines = [line for line in content.splitlines() if line[2:3] == "{" and not re.search(r"[{,]…", line)]
+    assert len(lines) >= least
     for line in lines:
         (decode_client if line[0] == ">" else decode_server)(line[2:])
+
+
+def test_every_state_of_a_bed_is_documented() -> None:
+    """Under `bed`, the second table; and nowhere a state that does not exist."""
+    states = strings_returned(Hub._state)
+    assert len(states) == 4
+    told = [row for row in rows(PROTOCOL["Gateway to viewer", "bed"]) if not codes(row[0])]
+    assert {row[0] for row in told} == states
 
 
 def test_encodings_are_documented() -> None:
@@ -287,7 +311,7 @@ def test_every_error_code_is_documented() -> None:
 
 def test_every_notice_is_documented() -> None:
     """The table of notices has each code of the source and no other."""
-    sent = {literal(call) for call in calls("app.py", "connection") if name_of(call) == "Notice"}
+    sent = {literal(call) for call in calls(".") if name_of(call) == "Notice"}
     assert first_codes(PROTOCOL["Notices", ""]) == sent
 
 
@@ -299,13 +323,16 @@ def test_every_close_code_is_documented() -> None:
     }
 
 
-def suppression_reasons() -> set[str]:
-    returns = [n for n in ast.walk(ast.parse(inspect.getsource(guard.judge))) if isinstance(n, ast.Return)]
-    constants = [n.value for r in returns for n in ast.walk(r) if isinstance(n, ast.Constant)]
-    return {value for value in constants if isinstance(value, str)} | {DECODE_FAILED}
+def test_viewers_errors_are_documented() -> None:
+    """Those of viewer.py and of a bed's name, under `error` of their side."""
+    sent = {literal(call) for call in calls("connection/viewer.py") if name_of(call) == "Refused"} | {
+        "bad_bed"
+    }
+    [row] = [row for row in rows(PROTOCOL["Gateway to viewer", "error"]) if row[0] == "`code`"]
+    assert set(codes(row[1])) == sent
 
 
-SUPPRESSED = suppression_reasons()
+SUPPRESSED = strings_returned(guard.judge) | {DECODE_FAILED}
 
 
 def test_every_reason_of_the_guard_is_documented() -> None:
@@ -343,16 +370,62 @@ def test_the_health_page_is_shown_with_its_real_fields(gateway: RunningGateway) 
     assert list(json.loads(example)) == list(gateway.health())
 
 
+def is_logging(function: ast.expr) -> bool:
+    """log.info, or (log.error if … else log.info)."""
+    if isinstance(function, ast.IfExp):
+        return is_logging(function.body)
+    return isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "log"
+
+
 def test_every_event_of_the_log_is_documented() -> None:
-    """The table has each event that is logged, with its figures."""
+    """The table has each event that is logged, with its figures, wherever it is logged from."""
     told = {codes(row[0])[0]: set(codes(row[1])) for row in rows(OPERATIONS["Logs", ""])}
-    logged = {
-        event: {keyword.arg for keyword in call.keywords}
-        for call in calls(".")
-        if isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "log"
-        if (event := literal(call))
-    }
+    logged: dict[str, set[str]] = {}
+    for call in calls("."):
+        if is_logging(call.func) and (event := literal(call)):
+            logged.setdefault(event, set()).update(keyword.arg or "" for keyword in call.keywords)
     assert told == logged
+
+
+def test_every_status_of_health_is_documented() -> None:
+    """The words that `status` may be are said below the example."""
+    states = strings_returned(Vitals.status)
+    assert len(states) > 4
+    assert states <= set(codes(prose(OPERATIONS["Health", ""])))
+
+
+def test_every_fault_of_the_journal_is_documented() -> None:
+    """The reasons in health, log and notice."""
+    reasons = {*REASONS.values(), *ERRNO_REASONS.values(), "io_error", "slow", "replaced", "unexpected"}
+    assert first_codes(OPERATIONS["When captions cannot be kept", ""]) == reasons
+
+
+# --- addresses --------------------------------------------------------------------------------------------------
+
+ROUTES = {
+    path: re.escape(path).replace(re.escape("{bed}"), r"[^/\s?`\"]+")
+    for call in calls("connection")
+    if name_of(call) in {"get", "post"} and (path := literal(call)) and path.startswith("/")
+}
+"""Path of the gateway -> a pattern for it, with any bed."""
+
+
+def test_every_address_is_documented() -> None:
+    """Each path that the gateway answers is named in a page, or shown there in an address."""
+    assert len(ROUTES) > 18
+    text = "\n".join(read(page) for page in PAGES)
+    for path, pattern in ROUTES.items():
+        assert re.search(rf"(?:[`…]|GET |POST |:8001){pattern}(?=[\s?`\">]|$)", text, re.MULTILINE), path
+
+
+def test_no_address_is_documented_that_does_not_exist() -> None:
+    """Those with our port lead to a path of the gateway."""
+    shown = [
+        (page.name, path) for page in PAGES for path in re.findall(r":8001(/[^\s?#`\"'>)]*)", read(page))
+    ]
+    assert len(shown) > 15
+    for page, path in shown:
+        assert any(re.fullmatch(pattern, path) for pattern in ROUTES.values()), f"{page}: {path}"
 
 
 # --- the command line -------------------------------------------------------------------------------------------
@@ -408,6 +481,14 @@ def test_every_command_in_the_documents_exists() -> None:
                 check_command(words[1:], f"{page}: {line}")
                 checked += 1
     assert checked > 25
+
+
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path], ids=" ".join)
+def test_every_command_is_documented(path: tuple[str, ...]) -> None:
+    """A page shows it, or names it."""
+    if not isinstance(COMMANDS[path], click.Group):
+        name = " ".join(("care-voice", *path))
+        assert any(re.search(rf"{name}\b", read(page)) for page in PAGES), name
 
 
 def check_command(words: list[str], where: str) -> None:
@@ -548,7 +629,7 @@ BAD: dict[str, list[Any]] = {
     "a prompt of a million characters": [{**START, "prompt": "p" * 1_000_000}],
     "a language that the model does not have": [{**START, "language": "ja"}],
     "a bed called `a/b`": [{**START, "bed": "a/b"}],
-    "a session to resume": [{**START, "resume": {"session": "a", "token": "b"}}],
+    "a session to resume that nobody knows": [{**START, "resume": {"session": "a", "token": "b"}}],
     "a `flush` with an `id` of a thousand characters": [START, {"type": "flush", "id": "x" * 1000}],
     "a gap of 0 samples": [START, {"type": "gap", "samples": 0}],
     "(a viewer) no bed to watch": [{"type": "watch", "beds": []}],
@@ -567,11 +648,15 @@ BAD: dict[str, list[Any]] = {
 ELSEWHERE = {
     "nothing at all instead of a `start`",
     "(a viewer) nothing at all instead of a `watch`",
+    "somebody else's session to resume, with a guessed token",
+    "a session to resume that another socket still has",
+    "no key, or a wrong one, where there are keys",
+    "a bed that is not the key's",
     "silence for an hour",
     "pure noise",
     "clipped audio",
 }
-"""Tried in tests/test_gateway.py, tests/faults and tests/connection."""
+"""Tried in tests/test_gateway.py, test_resume.py, test_access_gateway.py, tests/faults and tests/connection."""
 BAD_PAGE = sections(read("docs/bad-input.md"))
 TOLD = {row[0]: row[1] for chapter in ("Messages", "Audio") for row in rows(BAD_PAGE[chapter, ""])}
 
@@ -622,6 +707,56 @@ def test_the_command_line_of_the_readme_prints_what_it_shows(page: Path, gateway
         capture_output=True, text=True, cwd=ROOT, env=environment() | {"PYTHONUTF8": "1"}, timeout=60, check=True,
     )  # fmt: skip
     assert shown in done.stdout.splitlines()
+
+
+WARD = next(content for _, content in blocks(read(README)) if "tls make" in content)
+"""Five commands that take a ward to keys and HTTPS."""
+
+
+@pytest.mark.slow
+def test_the_five_commands_of_the_readme_make_a_ward(tmp_path: Path) -> None:
+    """As they stand there: keys, a CA that a client trusts, a gateway on all addresses that takes the speaker's
+    key for its bed and the viewer's for its captions, and nobody else's."""
+    lines = [line.removeprefix("$ ") for line in WARD.splitlines()]
+    assert len(lines) == 5
+    assert lines[0] == ". .venv/bin/activate"
+    data = tmp_path / "data"
+    env = environment({"CARE_VOICE_DATA_DIR": str(data), "PYTHONUTF8": "1"})
+    viewer, speaker, _ = (
+        subprocess.run(
+            command(*shlex.split(line)[1:]), capture_output=True, text=True, cwd=ROOT, env=env, timeout=60, check=True,
+        ).stdout.strip()
+        for line in lines[1:4]
+    )  # fmt: skip
+    SECRETS.update(key.rsplit("_", 1)[1] for key in (viewer, speaker))
+    (tmp_path / "3a.key").write_text(speaker)
+    options = shlex.split(lines[4])
+    assert options[:2] == ["care-voice", "serve"]
+    running = RunningGateway.start(tmp_path / "log", *options[2:])
+    try:
+        assert running.url.startswith("https://0.0.0.0:")
+        url, ca = running.url.replace("0.0.0.0", "localhost"), str(data / "tls/ca.pem")
+        said = stream(env, "3A", "--url", url, "--ca", ca, "--token-file", str(tmp_path / "3a.key"))
+        assert said.stdout.splitlines() == [f"00:00.6  {REFERENCES['en_00.wav']['text']}"]
+        assert (
+            "forbidden_bed"
+            in stream(env, "3B", "--url", url, "--ca", ca, "--token-file", str(tmp_path / "3a.key")).stderr
+        )
+        assert "401" in stream(env, "3A", "--url", url, "--ca", ca).stderr
+        trusting = ssl.create_default_context(cafile=ca)
+        request = urllib.request.Request(f"{url}/v1/beds/3A/captions?format=txt")
+        request.add_header("Authorization", f"Bearer {viewer}")
+        with urllib.request.urlopen(request, timeout=10, context=trusting) as answer:
+            assert REFERENCES["en_00.wav"]["text"] in answer.read().decode()
+    finally:
+        assert running.stop() == 0
+
+
+def stream(env: dict[str, str], bed: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command("stream", "tests/data/audio/en_00.wav", "--bed", bed, "--fast", "4", *options),
+        capture_output=True, text=True, cwd=ROOT, env=env, timeout=60, check=False,
+    )  # fmt: skip
 
 
 def test_nothing_local_is_in_the_documents() -> None:
