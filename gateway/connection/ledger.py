@@ -49,7 +49,8 @@ class Ledger:
             self.record(record, [])
             return [record]
         self.committed = max(self.committed, record.committed) if not self._journalled else self.committed
-        return self.after_records(Send(Ack(received, self.committed)))
+        # While a record waits, what is committed is about to change: its own Ack says it then.
+        return [] if self._waiting else [Send(Ack(received, self.committed))]
 
     def after_records(self, effect: Effect) -> list[Effect]:
         """Perform an effect after everything that waits now."""
