@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from gateway.chronicle import Chronicle
 from gateway.config import Settings
 from gateway.connection import routes
 from gateway.connection.closing import CloseCode
-from gateway.connection.door import open_door, serve
+from gateway.connection.door import open_door, serve, why_not
 from gateway.connection.effects import Record
 from gateway.connection.gate import GateError, build_gate
 from gateway.connection.messages import Final, Notice, Partial
@@ -94,7 +93,8 @@ class Gateway:
         except OSError as error:
             await self._runner.cleanup()
             await self._chronicle.journal.close()
-            raise StartError(f"Cannot listen on {settings.host}:{settings.port}: {_cause(error)}") from error
+            raise StartError(f"Cannot listen on {settings.host}:{settings.port}: {why_not(error)}") from error
+        self._ticker = asyncio.create_task(self._tick_forever())
         return int(self._door.sockets[0].getsockname()[1])
 
     async def warm_up(self) -> ModelInfo:
@@ -104,7 +104,6 @@ class Gateway:
         Captioner(self.settings.transcript)  # loads the dictionaries that all sessions share
         self._vitals.model = await self._worker.start()
         self.viewers.demo = self._vitals.model.demo
-        self._ticker = asyncio.create_task(self._tick_forever())
         return self._vitals.model
 
     async def stop(self) -> None:
@@ -288,12 +287,3 @@ class Gateway:
     def _notify(self, notice: Notice) -> None:
         for speaker in self._roster:
             speaker.notify(notice)
-
-
-def _cause(error: OSError) -> str:
-    """Why a port cannot be had, and what to do."""
-    if error.errno == errno.EADDRINUSE:
-        return "another program listens there. Stop it, or choose another port with --port."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address. Give one of its own with --host."
-    return f"{error.strerror or error}."

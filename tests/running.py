@@ -1,5 +1,6 @@
 """A real gateway in its own process, for tests that talk to it as clients do."""
 
+import contextlib
 import json
 import os
 import signal
@@ -101,9 +102,16 @@ class RunningGateway:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def worker_pid(self) -> int:
-        """The engine's process."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return next(int(c) for c in children if b"inference" in Path(f"/proc/{c}/cmdline").read_bytes())
+        """The engine's process, when there is one (again)."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            for child in children:
+                with contextlib.suppress(OSError):
+                    if b"inference" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        return int(child)
+            time.sleep(0.02)
+        raise AssertionError(f"no engine process:\n{self.log()}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """The exit status."""

@@ -6,6 +6,7 @@ than seats, so that pages load and refusals can be said while all seats are take
 """
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import ssl
@@ -20,6 +21,8 @@ from gateway.config import ServerSettings
 from gateway.connection.limits import UNLIMITED, Limits, Quota, Refusal, Ticket
 
 SPARE = 64
+SHUTDOWN_S = 5.0
+"""For requests that are still being answered at the end; then they are cut."""
 RETRY_AFTER_S = 5
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -34,7 +37,22 @@ def serve(app: web.Application, settings: ServerSettings) -> web.AppRunner:
     """What answers at the door. A connection without a whole request is closed after a while."""
     logger = logging.getLogger("aiohttp.server")
     logger.addFilter(_is_ours)
-    return web.AppRunner(app, access_log=None, logger=logger, keepalive_timeout=settings.handshake_timeout_s)
+    return web.AppRunner(
+        app,
+        access_log=None,
+        logger=logger,
+        keepalive_timeout=settings.handshake_timeout_s,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+
+
+def why_not(error: OSError) -> str:
+    """Why a port cannot be had, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there. Stop it, or choose another port with --port."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address. Give one of its own with --host."
+    return f"{error.strerror or error}."
 
 
 async def open_door(
