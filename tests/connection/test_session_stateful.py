@@ -7,6 +7,7 @@ order, late, or not at all, and an engine that answers in any order.
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -33,12 +34,15 @@ from gateway.connection.session import Session, State
 from gateway.events import Hypothesis, Job, Kind, ModelInfo
 from tests.connection.speech import answer, pcm16, silence
 
+pytestmark = pytest.mark.slow
 MODEL = ModelInfo("demo", "cpu", "int8", 80, ("en", "zh"), demo=True)
 CONFIG = Settings(
     server=ServerSettings(max_ahead_s=100_000, resume_grace_s=20, max_session_h=0.1),
     detection=DetectionSettings(silero=False),
 )
 WORDS = pcm16("en_01.wav")
+MILLISECOND = 16
+"""Samples: times in messages are rounded to it."""
 SOUNDS = {
     "a sentence and a pause": WORDS + silence(1),
     "two of them": 2 * (WORDS + silence(1)),
@@ -93,7 +97,7 @@ class Conversation(RuleBasedStateMachine):
                 assert self.committed <= committed <= received
                 assert self.bed is None or committed <= self.durable, "committed what is not on disk"
                 final = self.durable_finals if self.bed else self.given
-                first_open = [round(16_000 * at) for at in self.starts[final : final + 1]]
+                first_open = [16_000 * at + MILLISECOND for at in self.starts[final : final + 1]]
                 assert all(committed <= at for at in first_open), "committed speech without a final"
                 self.committed = committed
             case Speech("started", at):
