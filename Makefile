@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt types cores benchmark lock wheel clean
+.PHONY: help run test check soak fmt benchmark lock audit sbom wheel clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,11 @@ test: $(VENV)/.dev ## Everything that must be green: format, lint, types, all te
 	$(BIN)/ruff format --check gateway tests benchmarks
 	$(BIN)/ruff check gateway tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/bandit -q -c pyproject.toml -r gateway
 	$(BIN)/pytest
+
+soak: $(VENV)/.dev ## The faults again, longer and more of everything (about an hour; root for network and disk).
+	SOAK=1 $(BIN)/pytest --timeout 1800 tests/faults tests/test_resume.py tests/fuzz
 
 check: $(VENV)/.dev ## The quick part of `make test`: no slow and no browser tests.
 	$(BIN)/ruff format --check gateway tests benchmarks
@@ -40,8 +44,17 @@ lock: $(VENV)/.dev ## Resolve the dependencies again, with hashes.
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.lock
 
+audit: $(VENV)/.dev ## Look for known vulnerabilities in the locked dependencies. Needs the network.
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
+sbom: $(VENV)/.dev ## Write dist/sbom.json: what the gateway is made of (CycloneDX), from the lock file.
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o dist/sbom.json 2>/dev/null
+
 wheel: $(VENV)/.dev ## Build dist/care_voice-*.whl, pages and demo model inside.
 	rm -rf dist && $(BIN)/python -m hatchling build -t wheel
+	$(MAKE) --no-print-directory sbom
 
 clean: ## Remove what was built.
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -157,7 +157,7 @@ class _Speaker:
                     await asyncio.sleep(verdict.delay_s)
 
     async def _connect_once(self) -> Retry | GiveUp | None:
-        jitter = random.random()  # noqa: S311 (not for secrets)
+        jitter = random.random()  # noqa: S311  # nosec B311 # not for secrets
         shown = self._door.shown
         try:
             async with self._door.opening() as ws:

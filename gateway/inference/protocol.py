@@ -4,7 +4,7 @@ Frames on a socket pair: eight bytes of length, then a pickled message. Pickle i
 same program, started by one another, and nothing from a client is ever unpickled.
 """
 
-import pickle
+import pickle  # nosec B403 # see above
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -104,5 +104,5 @@ def body_bytes(header: bytes) -> int:
 
 
 def decode(body: bytes) -> Message:
-    message: Message = pickle.loads(body)  # noqa: S301 - only ever from our own process
+    message: Message = pickle.loads(body)  # noqa: S301  # nosec B301 # only ever from our own process
     return message
