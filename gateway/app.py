@@ -19,6 +19,7 @@ from gateway.connection.gate import GateError, build_gate
 from gateway.connection.messages import Final, Notice, Partial
 from gateway.connection.opening import Surroundings
 from gateway.connection.ports import Member
+from gateway.connection.session import State
 from gateway.connection.viewer import Viewers
 from gateway.detection.silero import SileroModel, load_silero
 from gateway.events import AudioFormat, Hypothesis, Job, ModelInfo
@@ -155,7 +156,7 @@ class Gateway:
                 self.tls.tick(datetime.now(UTC))
             if now >= beat_at:
                 beat_at = now + self.settings.ward.heartbeat_s
-                self._chronicle.expire(time.time())
+                self._chronicle.expire()
                 self.viewers.beat()
             await asyncio.sleep(TICK_S)
 
@@ -198,6 +199,11 @@ class Gateway:
     def find(self, session: str) -> Member | None:
         return self._roster.find(session)
 
+    async def settled(self, session: str) -> None:
+        while (known := self.find(session)) and known.session.state is State.STOPPING:
+            self._dismissed.clear()
+            await self._dismissed.wait()
+
     def has_expired(self, session: str) -> bool:
         return self._roster.has_expired(session)
 
@@ -208,7 +214,10 @@ class Gateway:
         return await self._chronicle.missed(row, after)
 
     async def history(self, bed: str, numbers: range) -> list[Caption]:
-        found = await self._chronicle.captions(bed, after=numbers.start - 1, limit=len(numbers))
+        try:
+            found = await self._chronicle.captions(bed, after=numbers.start - 1, limit=len(numbers))
+        except JournalError:
+            return []  # the snapshot then says that it is not whole; the journal has said why
         return [caption for caption in found if caption.number in numbers]
 
     def admit(self, member: Member) -> None:

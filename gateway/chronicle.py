@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import msgspec
 import structlog
@@ -19,6 +18,7 @@ from gateway.connection.messages import Final, Notice
 from gateway.connection.ports import Member
 from gateway.connection.resuming import token_hash
 from gateway.connection.viewer import Viewers
+from gateway.resources import data_dir
 from gateway.ward.captions import Caption
 from gateway.ward.hub import Hub
 from gateway.ward.journal import Journal
@@ -27,15 +27,7 @@ from gateway.ward.records import CaptionRow, Entry, JournalState, SessionRow, Wr
 FILE_NAME = "captions.sqlite3"
 SEARCHED = 2000
 """Newest captions of a bed among which a session's missed finals are looked for."""
-_CONTAINER_DIR = Path("/app/data")
 log = structlog.get_logger()
-
-
-def data_dir(configured: str) -> Path:
-    """Where the gateway keeps what must survive it."""
-    if configured:
-        return Path(configured).expanduser().absolute()
-    return _CONTAINER_DIR if _CONTAINER_DIR.is_dir() else Path("~/.local/share/care-voice").expanduser()
 
 
 class Chronicle:
@@ -48,6 +40,7 @@ class Chronicle:
         self._viewers = viewers
         self._notify = notify
         self._retention_s = 0.0
+        self._origin = time.time() - time.monotonic()
         self._waiting: deque[tuple[Member, Caption | None]] = deque()
 
     async def open(self, settings: JournalSettings) -> None:
@@ -67,10 +60,10 @@ class Chronicle:
         for bed, last in numbers.items():
             self._hub.remember(await self.captions(bed, max(0, last - self._hub.kept)))
 
-    def expire(self, now: float) -> None:
-        """Forget what is older than may be kept. Time is Unix seconds."""
+    def expire(self) -> None:
+        """Forget what is older than may be kept, whatever the machine's clock jumps to."""
         if self._retention_s:
-            self._hub.expire(now - self._retention_s)
+            self._hub.expire(self._origin + time.monotonic() - self._retention_s)
 
     def record(self, member: Member, record: Record) -> None:
         """Number it, hand it to the journal; never waits."""
@@ -105,7 +98,7 @@ class Chronicle:
     def _caption(self, member: Member, record: Record, at: float) -> Caption:
         said, speaker = record.caption, member.session.number
         if isinstance(said, Lost):
-            end = said.start + said.seconds
+            end = round(said.start + said.seconds, 3)
             gap = Caption(
                 record.bed, 0, at, speaker, said.utterance, said.start, end, "", "", 0.0, gap_s=said.seconds
             )

@@ -208,6 +208,57 @@ async def test_two_sockets_that_bring_a_session_back_make_one(start) -> None:
         assert running.health()["sessions"] == 1
 
 
+async def test_a_session_that_was_ended_goes_on_after_its_last_final(start) -> None:
+    """Closed 4408 for being idle: a client that comes back goes on behind that, and loses nothing."""
+    running = start("--idle-timeout-s", "1")
+    async with peer(running.ws, "/v1/stream") as speaker:
+        started = await speaker.start(bed="idle", language="en")
+        await speaker.speak(pcm16("en_01.wav"))
+        assert await speaker.end() == (4408, "idle")
+    resume = {"session": started["session"], "token": started["token"], "after": 0}
+    async with peer(running.ws, "/v1/stream") as speaker:
+        again = await speaker.start(bed="idle", language="en", resume=resume)
+        assert 2.0 * 16_000 < again["resume_from"] <= len(pcm16("en_01.wav")) // 2
+        await speaker.speak(pcm16("en_02.wav"))
+        await speaker.say("stop")
+        await speaker.end()
+    assert [f["number"] for f in speaker.of("final")] == [1, 2]
+
+
+async def test_a_session_goes_on_with_its_own_kind_of_audio(gateway: RunningGateway) -> None:
+    """Another rate or encoding would be misread without a word: bad_start, and the session waits on."""
+    async with peer(gateway.ws, "/v1/stream") as speaker:
+        started = await speaker.start(bed="kind")
+        speaker.socket.transport.abort()
+    resume = {"session": started["session"], "token": started["token"]}
+    async with peer(gateway.ws, "/v1/stream") as speaker:
+        await speaker.say("start", resume=resume, audio={"encoding": "mulaw", "sample_rate": 8000})
+        assert await speaker.end() == (1008, "bad_start")
+    async with peer(gateway.ws, "/v1/stream") as speaker:
+        await speaker.start(resume=resume)
+        await speaker.say("stop")
+        await speaker.end()
+
+
+async def test_an_unreadable_journal_cuts_nobody(start, tmp_path: Path) -> None:
+    """A viewer that asks for older captions gets the live ones; a speaker is told to come again."""
+    running = start("--kept-captions", "1")
+    async with peer(running.ws, "/v1/stream") as speaker:
+        await speaker.start(bed="torn", language="en")
+        await speaker.speak(SPEECH[: len(SPEECH) // 2])
+        await speaker.say("stop")
+        await speaker.end()
+    for path in (tmp_path / "data").glob("captions.sqlite3*"):
+        if not path.name.endswith(".lock"):
+            path.write_bytes(b"garbage" * 20_000)
+    snapshot = await read_all(running, "torn", after={"torn": 1})
+    assert (len(snapshot["captions"]), snapshot["recovered"]) == (1, False)
+    async with peer(running.ws, "/v1/stream") as speaker:
+        await speaker.say("start", resume={"session": "0" * 32, "token": "t"})
+        code, reason = await speaker.end()
+    assert (code, reason) in {(1013, "cannot_resume_now"), (4410, "resume_unknown")}  # the latter once mended
+
+
 async def test_lost_audio_is_shown_as_a_gap(gateway: RunningGateway) -> None:
     """A ring that overflowed: the loss is a caption of its own between the words around it."""
     async with peer(gateway.ws, "/v1/stream") as speaker:

@@ -1,6 +1,7 @@
 """shell: `care-voice serve`: settings -> gateway -> run until a signal."""
 
 import asyncio
+import resource
 import signal
 import sys
 from typing import Any
@@ -84,6 +85,7 @@ def choose_engine(settings: Settings) -> EngineSpec:
 
 async def run(settings: Settings, spec: EngineSpec) -> None:
     """The gateway's whole life, until SIGTERM or SIGINT."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold what was said
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -7,7 +7,7 @@ from gateway.connection.effects import Effect, Lost, Measure, Publish, Send, Sin
 from gateway.connection.hearing import Hearing
 from gateway.connection.messages import Final, Flushed, Notice, Partial, Start, TimedWord
 from gateway.connection.utterances import Utterance, Utterances
-from gateway.events import SAMPLE_RATE, Hypothesis, Snapshot, UtteranceEnded
+from gateway.events import SAMPLE_RATE, Hypothesis, Job, Kind, Snapshot, UtteranceEnded
 from gateway.transcript.captioner import Captioner, Settled, Shown
 
 DECODE_FAILED = Notice(
@@ -38,6 +38,8 @@ class Answers:
         self._utterances = Utterances()
         self._behind: list[tuple[int, Flushed | Lost]] = []
         """(the last utterance it waits for, what waits)"""
+        self._refused: list[Job] = []
+        """Finals for which the engine had no room yet."""
         self.finals = finals
 
     def __repr__(self) -> str:
@@ -65,6 +67,18 @@ class Answers:
     def ask(self, snapshot: Snapshot) -> None:
         """A snapshot goes to the engine."""
         self._utterances.add(snapshot)
+
+    def refuse(self, job: Job) -> bool:
+        """The engine had no room. A partial is worthless by then; of finals, is it the first to wait?"""
+        if job.kind is Kind.PARTIAL:
+            return False
+        self._refused.append(job)
+        return len(self._refused) == 1
+
+    def take_refused(self) -> list[Job]:
+        """What is to be asked for again."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def end(self, ended: UtteranceEnded) -> None:
         """Its utterance is over: the answer to `final_revision` will be the final."""

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from gateway.config import DetectionSettings, Settings, TranscriptSettings
 from gateway.connection.closing import CloseCode
-from gateway.connection.messages import Limits, Start, Started
+from gateway.connection.effects import Close, Effect, Measure, Send
+from gateway.connection.messages import Error, Limits, Start, Started
 from gateway.detection.silero import SileroModel
 from gateway.events import SAMPLE_RATE, Job, ModelInfo, Snapshot
 
@@ -29,6 +30,18 @@ class Refused(Exception):
         self.code = code
         self.message = message
         self.close_code = close_code
+
+    def parting(self) -> list[Effect]:
+        """Say why, and close the socket."""
+        error = Send(Error(self.code, self.message, fatal=True))
+        return [error, Measure("error", 1, self.code), Close(self.close_code, self.code)]
+
+
+OVERLOADED = Refused(
+    "overloaded",
+    "The gateway cannot take more speech now: reconnect and resume in a while; nothing is lost.",
+    CloseCode.OVERLOADED,
+)
 
 
 @dataclass(frozen=True, slots=True)

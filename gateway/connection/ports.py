@@ -115,6 +115,9 @@ class Ports(Protocol):
     def find(self, session: str) -> Member | None:
         """A session of this process by its name."""
 
+    async def settled(self, session: str) -> None:
+        """Wait while a session that was ended gives its last finals: it takes no more audio."""
+
     def has_expired(self, session: str) -> bool:
         """It was here, and its grace time is over."""
 

@@ -27,7 +27,7 @@ from gateway.connection.effects import (
 )
 from gateway.connection.hearing import Hearing
 from gateway.connection.ledger import Ledger
-from gateway.connection.opening import Opening, Refused, Surroundings, open_stream, started
+from gateway.connection.opening import OVERLOADED, Opening, Refused, Surroundings, open_stream, started
 from gateway.connection.patience import ENDING, REFUSALS, Patience, Verdict
 from gateway.connection.resuming import Identity, Past
 from gateway.detection.audio import AudioError
@@ -104,11 +104,10 @@ class Session:
         return self._ledger.written(durable, self._hearing.received) + self._close_when_done()
 
     def refuse(self, job: events.Job) -> list[Effect]:
-        """The engine's queue is full. A partial is worthless by then; a final is never dropped in silence."""
-        if job.kind is events.Kind.PARTIAL:
+        """The engine's queue is full: a final is asked for again, its client sent away to resume later."""
+        if not self._answers.refuse(job) or self.patience.detached:
             return []
-        why = "The gateway cannot take more speech: reconnect in a while and replay what was not committed."
-        return self.fail(Refused("overloaded", why, CloseCode.OVERLOADED))
+        return OVERLOADED.parting()
 
     def stretch_partials(self, factor: float | None, notice: m.Notice) -> list[Effect]:
         """The gateway's load changed: partials come `factor` times as far apart (None: not at all)."""
@@ -143,8 +142,8 @@ class Session:
         return self.patience.deadline() if self.state in {State.NEW, State.LISTENING} else None
 
     def handle_timeout(self, now: float) -> list[Effect]:
-        if self.state not in {State.NEW, State.LISTENING}:
-            return []
+        if self.state in {State.STOPPING, State.CLOSED}:
+            return self._ask_again()
         speaking = self.state is State.LISTENING and self._hearing.speaking
         match self.patience.verdict(now, speaking):
             case Verdict.NO_START | Verdict.IDLE as refusal:
@@ -155,7 +154,10 @@ class Session:
                 return [Send(ENDING)]
             case Verdict.EXPIRED | Verdict.OVER:
                 return self.finish(now, CloseCode.RESTART)
-        return []
+        return self._ask_again()
+
+    def _ask_again(self) -> list[Effect]:
+        return [Submit(job) for job in self._answers.take_refused()] if self.state is not State.NEW else []
 
     def finish(self, now: float, close_code: CloseCode = CloseCode.DONE) -> list[Effect]:
         """No more audio will come (stop, grace over or drain): the open utterance gets its final."""
@@ -295,6 +297,4 @@ class Session:
 
     def fail(self, refused: Refused) -> list[Effect]:
         """End this session, and only this one; what was spoken still gets its final for the viewers."""
-        error = Send(m.Error(refused.code, refused.message, fatal=True))
-        close = Close(refused.close_code, refused.code)
-        return [error, Measure("error", 1, refused.code), close, *self.finish(self.patience.heard_at)]
+        return [*refused.parting(), *self.finish(self.patience.heard_at)]

@@ -16,12 +16,20 @@ from gateway.connection.resuming import Identity, Past, cannot_resume, check_res
 from gateway.connection.session import State
 from gateway.connection.speaker import Speaker
 from gateway.connection.writing import Writer
+from gateway.ward.journal import JournalError
 
 SUBPROTOCOL = "care-voice.v1"
 MAX_WAITING_MESSAGES = 1000
 """Messages that wait for a speaker that does not read; partials are dropped before, finals never."""
 CLEAN = {1000, 1001}
 """The client closed on purpose: it will not come back for this session."""
+SETTLING_S = 15.0
+"""For the last final of a session that was ended, before a client may go on after it."""
+NOT_NOW = Refused(
+    "cannot_resume_now",
+    "Where this session stands cannot be told at the moment: keep its audio and try again in a while.",
+    CloseCode.OVERLOADED,
+)
 log = structlog.get_logger()
 
 
@@ -70,7 +78,10 @@ class Connection:
     async def _start(self, start: Start) -> None:
         """Raises Refused."""
         if start.resume:
-            await self._resume(start)
+            try:
+                await self._resume(start, start.resume)
+            except (JournalError, TimeoutError):
+                raise NOT_NOW from None
         elif reason := self._ports.refusal_of_new():
             raise Refused("overloaded", reason, CloseCode.OVERLOADED)
         else:
@@ -84,16 +95,21 @@ class Connection:
         if not may_speak(self._principal, bed):
             raise Refused("forbidden_bed", f"This key may not speak at bed {bed}.", CloseCode.FORBIDDEN)
 
-    async def _resume(self, start: Start) -> None:
-        """Continue a session of this process, or one that the journal knows. Raises Refused."""
-        resume = start.resume
-        assert resume is not None
+    async def _resume(self, start: Start, resume: Resume) -> None:
+        """Continue a session of this process, or one that the journal knows.
+
+        Raises Refused, JournalError, TimeoutError.
+        """
+        async with asyncio.timeout(SETTLING_S):
+            await self._ports.settled(resume.session)
         past = None if self._ports.find(resume.session) else await self._past(start, resume)
         # Looked for again: while the journal was read, another socket may have brought the session back.
         if known := self._ports.find(resume.session):
             identity = known.session.identity
             check_resume(resume, self._principal.id, token_hash(identity.token), identity.principal)
             self._check_bed(known.session.start.bed)
+            if start.audio != known.session.start.audio:
+                raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
             self._speaker.give_way()
             self._speaker = known
             known.attach(self._writer, resume.after)

@@ -411,14 +411,39 @@ def test_a_session_of_full_length_ends_at_a_pause() -> None:
     assert talk.sent(Stopped)[0].received == talk.sent(Ack)[-1].received
 
 
-def test_a_full_engine_never_drops_a_final_in_silence() -> None:
-    """A refused partial is nothing; a refused final ends the session with 1013 so that the client replays."""
-    talk = Talk().start().speak(pcm16("en_01.wav") + silence(1))
+def test_a_full_engine_never_drops_a_final() -> None:
+    """A refused partial is nothing; a refused final closes the socket 1013 and is asked for again until there
+    is room: when the client resumes, its final is there, and no audio was lost."""
+    talk = Talk().start(bed="3A").speak(pcm16("en_01.wav") + silence(1))
     partial = next(j for j in talk.jobs if j.kind is Kind.PARTIAL)
     final = next(j for j in talk.jobs if j.kind is Kind.EAGER)
     assert talk.session.refuse(partial) == []
     talk.take(talk.session.refuse(final))
     assert talk.closed() == Close(1013, "overloaded")
+    talk.take(talk.session.detach(talk.now))
+    assert talk.session.handle_timeout(talk.now) == [Submit(final)]
+    assert talk.session.refuse(final) == []
+    [again] = talk.session.handle_timeout(talk.now)
+    assert again == Submit(final)
+    talk.hear(answer(final))
+    assert len(talk.recorded()) == 1
+    received = len(pcm16("en_01.wav")) // 2 + 16_000
+    started = talk.session.attach(0, talk.now)[0]
+    assert isinstance(started, Send)
+    assert isinstance(started.message, Started)
+    assert started.message.resume_from == received
+
+
+def test_a_refused_final_does_not_keep_an_ended_session_for_ever() -> None:
+    """Stopped while the engine is full: closed as soon as there was room."""
+    talk = Talk().start(bed="3A").speak(pcm16("en_01.wav"))
+    talk.say(Stop())
+    final = talk.jobs[-1]
+    talk.take(talk.session.refuse(final))
+    assert talk.session.state is State.STOPPING
+    assert talk.session.handle_timeout(talk.now) == [Submit(final)]
+    talk.hear(answer(final))
+    assert talk.session.state is State.CLOSED
 
 
 def test_a_gap_moves_the_positions() -> None:
