@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import json
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.raw import Op, Raw, connection, frame, say, upgrade, websocket
-from tests.running import RunningGateway
+from tests.running import REPO, RunningGateway, command
 from tests.talking import peer
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,27 @@ async def test_a_proxy_that_is_trusted_has_no_share_but_its_clients_have(own) ->
         assert b" 429 " in too_many.head
 
 
+async def test_a_key_has_its_share(own, tmp_path: Path) -> None:
+    """max_connections_per_key: 429 for one key, from whatever address; the next key gets in."""
+
+    def make_key() -> str:
+        create = command("token", "create", "--role", "viewer", "--bed", "*", "--json")
+        made = subprocess.run(
+            [*create, "--data-dir", tmp_path / "data"], check=True, capture_output=True, cwd=REPO
+        )
+        return f"Authorization: Bearer {json.loads(made.stdout)['key']}"
+
+    one, other = make_key(), make_key()
+    running = own("--max-connections-per-key", "1")
+    async with (
+        websocket(running.url, "/v1/captions", one) as first,
+        websocket(running.url, "/v1/captions", one, local_addr=("127.0.0.2", 0)) as second,
+        websocket(running.url, "/v1/captions", other) as third,
+    ):
+        heads = [raw.head.split()[1] for raw in (first, second, third)]
+        assert heads == [b"101", b"429", b"101"]
+
+
 async def test_a_flood_of_connections_is_cut_at_the_door(own) -> None:
     """Connections that say nothing: those beyond the limit are reset, memory and descriptors are bounded, and
     when the flood is over everything is as before."""
@@ -136,6 +159,14 @@ async def test_slow_headers_are_cut_off(strict: RunningGateway) -> None:
             await asyncio.sleep(0.2)
         await attack
     assert strict.health()["status"] == "ok"
+
+
+async def test_a_tls_handshake_may_not_dribble(own) -> None:
+    """Half a greeting keeps nobody in longer either."""
+    running = own("--tls-self-signed", "--handshake-timeout-s", "1")
+    async with connection(running.url) as raw:
+        await raw.send(b"\x16\x03\x01\x02\x00\x01")
+        assert await raw.gone()
 
 
 async def test_a_second_request_may_not_dribble_either(strict: RunningGateway) -> None:
@@ -238,3 +269,20 @@ async def test_bed_names_have_an_end(own) -> None:
             return await raw.until_close()
 
     assert [await lose_audio(bed) for bed in "abcab"] == [1000, 1000, 1013, 1000, 1000]
+
+
+async def test_who_asks_without_reading_is_not_answered(own) -> None:
+    """Thousands of `watch` with long answers, none read: one answer waits, not thousands; then it is cut off."""
+    running = own("--send-timeout-s", "1")
+    async with websocket(running.url, "/v1/stream") as speaker:
+        await speaker.send(say("start", bed="a"), *[say("gap", samples=16_000)] * 120, say("stop"))
+        assert await speaker.until_close() == 1000
+    rss = running.rss_bytes()
+    async with websocket(running.url, "/v1/captions", limit=1024) as greedy:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(20):
+                while True:
+                    await greedy.send(say("watch", beds=["a"]) * 10)
+                    await asyncio.sleep(0)
+        assert running.rss_bytes() < rss + (24 << 20)
+    assert running.health()["viewers"] == 0
