@@ -5,6 +5,8 @@ from collections import deque
 from gateway.events import SAMPLE_RATE
 
 KEPT_SAMPLES = 60 * SAMPLE_RATE
+STEP_SAMPLES = 160
+"""Finer it is not kept, so that a client with tiny messages does not fill the memory."""
 
 
 class Arrivals:
@@ -13,8 +15,13 @@ class Arrivals:
     def __init__(self) -> None:
         self._marks: deque[tuple[int, float]] = deque()
 
+    def __len__(self) -> int:
+        return len(self._marks)
+
     def push(self, position_samples: int, now: float) -> None:
         """Everything before the position has arrived by now."""
+        if len(self._marks) > 1 and self._marks[-1][0] < self._marks[-2][0] + STEP_SAMPLES:
+            self._marks.pop()
         self._marks.append((position_samples, now))
         while self._marks[0][0] < position_samples - KEPT_SAMPLES:
             self._marks.popleft()
