@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.client.bedside import Resumed, Retry
+from gateway.connection.messages import Final, Stopped
 from tests.cutting import CuttingProxy
 from tests.faults.ward import Bedside, Page, check, scaled, speaking
 
@@ -46,3 +47,29 @@ async def test_cuts_at_any_moment(own) -> None:
         await check(running, bedsides, page)
     retries = [retry for bedside in bedsides for retry in bedside.of(Retry)]
     assert len({retry.delay_s for retry in retries}) > len(retries) / 2, "they come back with jitter"
+
+
+async def test_an_outage_longer_than_the_ring_is_shown(own) -> None:
+    """What the device had to drop is declared, sample by sample, and stands in the captions where it was."""
+    running = own()
+    bedside = Bedside.number(0, sentences=4)
+    async with CuttingProxy(running.url).run() as proxy, Page([bedside]).reading(running.url) as page:
+        talk = asyncio.create_task(bedside.speak(proxy.url, speed=2, ring_s=2))
+        await page.has(bedside.bed, 1)
+        proxy.refuse()
+        proxy.cut()
+        await asyncio.sleep(3)
+        proxy.refuse(False)
+        await talk
+        summary, stopped = bedside.summary, bedside.of(Stopped)[-1]
+        assert summary is not None
+        assert summary.is_complete
+        assert summary.lost_s > 1
+        assert stopped.received == len(bedside.pcm) // 2, "received or declared lost"
+        finals = bedside.of(Final)
+        await page.has(bedside.bed, len(finals) + 1)
+        shown = page.captions[bedside.bed]
+    gaps = [caption["gap_s"] for caption in shown if caption["gap_s"]]
+    assert sum(gaps) == pytest.approx(summary.lost_s, abs=0.001)
+    assert [caption["text"] for caption in shown if not caption["gap_s"]] == [final.text for final in finals]
+    assert page.faults == []

@@ -66,9 +66,9 @@ class Bedside:
     def pcm(self) -> bytes:
         return b"".join(pcm16(name) + silence(0.8) for name in self.names)
 
-    async def speak(self, url: str, speed: float = 1.0) -> None:
+    async def speak(self, url: str, speed: float = 1.0, ring_s: float = 120) -> None:
         start = Start(bed=self.bed, language="en", partials=False)
-        options = Options(start, speed=speed, first_retry_s=60, retry_s=120)
+        options = Options(start, speed=speed, ring_s=ring_s, first_retry_s=60, retry_s=120)
         source = Source(AudioFormat(), chunks(self.pcm), is_live=True)
         self.summary = await stream(Door(stream_url(url)), source, options, self.events.append)
 
