@@ -50,6 +50,9 @@ export async function checkLogin(role) {
   return who;
 }
 
+let renewal = 0;
+let renewing = Promise.resolve(true);
+
 /** What each page starts with: the login, the logout button, and a login that lasts as long as the page is open.
  *  `show(who)` is called when it is known. */
 export async function startAccess(role, show = () => {}) {
@@ -59,10 +62,16 @@ export async function startAccess(role, show = () => {}) {
   const loggedIn = who.access === "locked" && who.role !== null;
   byId("logout").hidden = !loggedIn;
   byId("logout").addEventListener("click", logOut);
-  if (loggedIn) setInterval(() => post("/v1/login"), RENEW_MS);
+  if (loggedIn) {
+    renewal = setInterval(() => {
+      renewing = post("/v1/login");
+    }, RENEW_MS);
+  }
 }
 
 async function logOut() {
+  clearInterval(renewal);
+  await renewing; // One that ends after the logout would log in again.
   if (await post("/v1/logout")) location.assign("/login");
 }
 

@@ -1,5 +1,6 @@
-// core, on the audio thread: mixes the channels to mono, makes 16-bit samples of them and posts them about every
-// 80 ms with their loudness and the time of day. Whatever the device's rate is, it stays: the gateway resamples better than we could.
+// shell, on the audio thread: mixes the channels to mono, makes 16-bit samples of them and posts them about every
+// 80 ms with their loudness and the time of day. Whatever the device's rate is, it stays: the gateway resamples
+// better than we could.
 
 const CHUNK_S = 0.08;
 
