@@ -15,7 +15,7 @@ run: $(VENV)/.run ## Run the gateway with the demo model and a synthetic convers
 	$(BIN)/care-voice demo
 
 test: $(VENV)/.dev ## Everything that must be green: format, lint, types, all tests.
-	@scripts/browser.sh
+	@scripts/test-packages.sh
 	$(BIN)/ruff format --check gateway tests benchmarks
 	$(BIN)/ruff check gateway tests benchmarks
 	$(BIN)/mypy
