@@ -63,6 +63,7 @@ $(VENV)/.run: requirements.lock pyproject.toml
 	scripts/setup.sh $(PYTHON) $(VENV) requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock pyproject.toml
+$(VENV)/.dev: requirements-dev.lock tests/peers/whisper-live.lock pyproject.toml
 	scripts/setup.sh $(PYTHON) $(VENV) requirements-dev.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes -r tests/peers/whisper-live.lock
 	@touch $@ $(VENV)/.run

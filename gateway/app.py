@@ -22,6 +22,7 @@ from gateway.connection.ports import Member
 from gateway.connection.session import State
 from gateway.connection.viewer import Viewers
 from gateway.detection.silero import SileroModel, load_silero
+from gateway.errands import Errands
 from gateway.events import AudioFormat, Hypothesis, Job, ModelInfo
 from gateway.inference.load import LoadLevel
 from gateway.inference.protocol import EngineSpec
@@ -66,6 +67,8 @@ class Gateway:
         self._roster = Roster()
         self._beds: dict[int, str] = {}
         self._worker = Worker(spec, settings.inference, self._deliver, self._report)
+        errands = self._errands = Errands(self._worker.submit, self._worker.forget)
+        self.transcribe = errands.run
         self._overload = Overload()
         self._silero: SileroModel | None = None
         self._engine_died = False
@@ -214,15 +217,11 @@ class Gateway:
         return await self._chronicle.missed(row, after)
 
     async def history(self, bed: str, numbers: range) -> list[Caption]:
-        try:
-            found = await self._chronicle.captions(bed, after=numbers.start - 1, limit=len(numbers))
-        except JournalError:
-            return []  # the snapshot then says that it is not whole; the journal has said why
-        return [caption for caption in found if caption.number in numbers]
+        return await self._chronicle.history(bed, numbers)
 
     def admit(self, member: Member) -> None:
         self._roster.admit(member)
-        self.metrics.sessions_opened.inc()
+        self.metrics.sessions_opened.labels(member.protocol).inc()
 
     def dismiss(self, member: Member) -> None:
         number = member.session.number
@@ -268,6 +267,8 @@ class Gateway:
     # --- what the engine tells ---
 
     def _deliver(self, hypothesis: Hypothesis) -> None:
+        if self._errands.deliver(hypothesis):
+            return
         self.metrics.queue_s.observe(hypothesis.queue_s)
         if speaker := self._roster.get(hypothesis.session):
             speaker.deliver(hypothesis)

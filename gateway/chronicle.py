@@ -21,7 +21,7 @@ from gateway.connection.viewer import Viewers
 from gateway.resources import data_dir
 from gateway.ward.captions import Caption
 from gateway.ward.hub import Hub
-from gateway.ward.journal import Journal
+from gateway.ward.journal import Journal, JournalError
 from gateway.ward.records import CaptionRow, Entry, JournalState, SessionRow, Written
 
 FILE_NAME = "captions.sqlite3"
@@ -77,6 +77,14 @@ class Chronicle:
         """What the journal has of a bed after a number."""
         rows = await self.journal.captions(bed, after=after, limit=limit)
         return [Caption(**asdict(row)) for row in rows]
+
+    async def history(self, bed: str, numbers: range) -> list[Caption]:
+        """What the journal has of these captions; nothing when it fails, which it has said then."""
+        try:
+            found = await self.captions(bed, after=numbers.start - 1, limit=len(numbers))
+        except JournalError:
+            return []
+        return [caption for caption in found if caption.number in numbers]
 
     async def missed(self, row: SessionRow, after: int) -> list[Final]:
         """The finals of a session after number `after`, as far as they are kept."""

@@ -89,6 +89,8 @@ class UtteranceEnded:
     end_samples: int
     """The true end of speech, hangover not included."""
     final_revision: int
+    cut: bool = False
+    """It was as long as one may be: the speech goes on in the next one."""
 
 
 Heard = SpeechStarted | Snapshot | EagerVoided | UtteranceEnded

@@ -14,10 +14,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.sessions_opened = self._counter("sessions", "Speakers that connected.")
-        self.audio_s = self._counter("audio_seconds", "Seconds of audio received.")
-        self.finals = self._counter("finals", "Finals given, suppressed ones included.")
-        self.partials = self._counter("partials", "Partials shown.")
+        self.sessions_opened = self._counter("sessions", "Speakers that connected.", "protocol")
+        self.audio_s = self._counter("audio_seconds", "Seconds of audio received.", "protocol")
+        self.finals = self._counter("finals", "Finals given, suppressed ones included.", "protocol")
+        self.partials = self._counter("partials", "Partials shown.", "protocol")
         self.suppressed = self._counter("suppressed", "Finals whose text was suppressed.", "reason")
         self.stable_words = self._counter("stable_words", "Words that were shown as stable.")
         self.corrected_words = self._counter("corrected_words", "Stable words that a final changed.")
@@ -25,7 +25,6 @@ class Metrics:
         self.errors = self._counter("errors", "Sessions ended by an error.", "code")
         self.refused = self._counter("refused", "Requests refused: without the right, or too many.", "code")
         self._counts = {
-            "audio_s": self.audio_s,
             "stable_words": self.stable_words,
             "corrected_words": self.corrected_words,
         }
@@ -41,14 +40,16 @@ class Metrics:
         )
 
     def take(self, name: str, value: float, label: str) -> None:
-        """A figure that a session measured (connection/effects.py)."""
+        """A figure that a session measured (connection/effects.py), and its protocol or a reason."""
         match name:
+            case "audio_s":
+                self.audio_s.labels(label).inc(value)
             case "ttfs_s":
                 self.ttfs_s.observe(value)
-                self.finals.inc()
+                self.finals.labels(label).inc()
             case "partial_latency_s":
                 self.partial_latency_s.observe(value)
-                self.partials.inc()
+                self.partials.labels(label).inc()
             case "suppressed":
                 self.suppressed.labels(label).inc(value)
             case "refused":

@@ -11,6 +11,7 @@ SHARED = {"events", "config", "metrics", "resources", "private_files", ""}
 ALLOWED = {
     "app": {
         "chronicle",
+        "errands",
         "overload",
         "roster",
         "tapping",
@@ -23,6 +24,7 @@ ALLOWED = {
         "transcript",
     },
     "chronicle": {"connection", "ward"},
+    "errands": {"connection"},
     "overload": {"connection", "inference"},
     "roster": {"connection"},
     "tapping": {"detection", "ward"},

@@ -17,7 +17,7 @@ from gateway.client.ring import Chunk, Lost, Ring
 from gateway.connection.messages import (
     Ack,
     Audio,
-    ClientMessage,
+    Control,
     Error,
     Final,
     Ping,
@@ -141,7 +141,7 @@ class Bedside:
         self._refusal = None
         return msgspec.structs.replace(self._options.start, resume=self._continuity.resume())
 
-    def take(self, now: float) -> ClientMessage | AudioLost | float | None:
+    def take(self, now: float) -> Control | Audio | AudioLost | float | None:
         """What to send now (a gap for lost audio); or after how many seconds to ask again; None: when
         something has happened."""
         wait_s = self._pace.wait_s(now)
@@ -159,7 +159,7 @@ class Bedside:
             return message
         return min(waits, default=None)
 
-    def _next(self, now: float) -> ClientMessage | AudioLost | None:
+    def _next(self, now: float) -> Control | Audio | AudioLost | None:
         at_s = self._ring.cursor / self._rate
         match self._ring.take():
             case Chunk(payload, samples):

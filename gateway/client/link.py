@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from gateway.client.bedside import AudioLost, Bedside, Event
-from gateway.connection.messages import Audio, ClientMessage, Gap, Start
+from gateway.connection.messages import Audio, Control, Gap, Start
 from gateway.connection.protocols.native import ProtocolError, decode_server, encode_client
 
 LOST = 1006
@@ -66,7 +66,7 @@ class Link:
             why = "the gateway does not answer any more"
         return why
 
-    async def _send(self, start: ClientMessage) -> None:
+    async def _send(self, start: Control) -> None:
         await self._say(start)
         while True:
             self._changed.clear()
@@ -81,7 +81,7 @@ class Link:
             else:
                 await self._say(todo)
 
-    async def _say(self, message: ClientMessage) -> None:
+    async def _say(self, message: Control | Audio) -> None:
         """May wait for ever on a dead link; the source does not, and _watch ends it."""
         await self._ws.send(message.payload if isinstance(message, Audio) else encode_client(message))
 

@@ -68,6 +68,13 @@ def may_watch(principal: Principal, bed: str) -> bool:
     return principal.role == "viewer" and matches(bed, principal.beds)
 
 
+def only_bed(principal: Principal) -> str | None:
+    """The bed of a device's own key: where it speaks when it names none."""
+    if principal.role != "speaker" or len(principal.beds) != 1 or set(principal.beds[0]) & set("*?["):
+        return None
+    return principal.beds[0]
+
+
 def watches_all(principal: Principal) -> bool:
     """Whoever watches every bed there is or will be."""
     return principal.role == "admin" or (principal.role == "viewer" and "*" in principal.beds)
@@ -148,6 +155,16 @@ NEEDS = {
     "/v1/logout": Need.NOTHING,
     "/v1/tokens": Need.LOGIN,
     "/v1/stream": Need.SPEAK,
+    "/v1/realtime": Need.SPEAK,
+    "/v1/realtime/client_secrets": Need.SPEAK,
+    "/v1/realtime/transcription_sessions": Need.SPEAK,
+    "/v1/audio/transcriptions": Need.SPEAK,
+    "/v1/audio/translations": Need.SPEAK,
+    "/v1/models": Need.LOGIN,
+    "/v1/listen": Need.SPEAK,
+    "/whisperlive": Need.SPEAK,
+    "/ws": Need.SPEAK,
+    "/vosk": Need.SPEAK,
     "/v1/captions": Need.WATCH,
     "/v1/captions/events": Need.WATCH,
     "/v1/beds": Need.WATCH,
@@ -159,9 +176,9 @@ NEEDS = {
 }
 
 
-def needed(route: str) -> Need:
-    """What the route (its path with {names}) asks of whoever comes."""
-    return NEEDS.get(route, Need.ADMIN)
+def needed(route: str, websocket: bool = False) -> Need:
+    """What the route (its path with {names}) asks of whoever comes; as a WebSocket `/` is for speakers."""
+    return Need.SPEAK if websocket and route == "/" else NEEDS.get(route, Need.ADMIN)
 
 
 def permit(principal: Principal | None, need: Need, bed: str | None = None) -> None:

@@ -37,6 +37,11 @@ class Allowance:
     def __repr__(self) -> str:
         return f"<Allowance {self._left_s:.1f} of {self._burst_s:g} s left>"
 
+    def wait_s(self, seconds: float, now: float) -> float:
+        """How long until so much may be spent; more than fits at once waits for a full bucket."""
+        left_s = min(self._burst_s, self._left_s + max(0.0, now - self._at) * self._rate)
+        return max(0.0, (min(seconds, self._burst_s) - left_s) / self._rate)
+
     def spend(self, seconds: float, now: float) -> bool:
         """Take so much; False: more than there was, the client is too fast."""
         self._left_s = min(self._burst_s, self._left_s + max(0.0, now - self._at) * self._rate)

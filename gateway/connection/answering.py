@@ -64,6 +64,12 @@ class Answers:
         """Where the audio begins that still waits for its final."""
         return self._utterances.undecided_samples
 
+    def configure(self, start: Start) -> None:
+        """What the client wants has changed."""
+        if (start.script, start.language) != (self._start.script, self._start.language):
+            self._captioner.configure(start.script, start.language)
+        self._start = start
+
     def ask(self, snapshot: Snapshot) -> None:
         """A snapshot goes to the engine."""
         self._utterances.add(snapshot)
@@ -170,6 +176,7 @@ def final(
         corrected=settled.corrected,
         words=words or None,
         suppressed=settled.suppressed,
+        cut=ended.cut,
     )
 
 

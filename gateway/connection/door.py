@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import logging
 import ssl
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
@@ -19,11 +20,11 @@ from aiohttp.typedefs import Middleware
 
 from gateway.config import ServerSettings
 from gateway.connection.limits import UNLIMITED, Limits, Quota, Refusal, Ticket
+from gateway.connection.refusals import refusal
 
 SPARE = 64
 SHUTDOWN_S = 5.0
 """For requests that are still being answered at the end; then they are cut."""
-RETRY_AFTER_S = 5
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -143,12 +144,18 @@ class Seats:
         ticket = self._limits.enter(address, key)
         if isinstance(ticket, Refusal):
             self._refused(ticket.code)
-            said = {"error": ticket.message, "code": ticket.code}
-            return web.json_response(said, status=ticket.status, headers={"Retry-After": str(RETRY_AFTER_S)})
+            return _say(request, ticket)
         try:
             return await handler(request)
         finally:
             self._limits.leave(ticket)
+
+
+def _say(request: web.Request, no: Refusal) -> web.Response:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else ""
+    said = refusal(route, no.status, no.code, no.message, str(uuid.uuid4()))
+    return web.json_response(said.body, status=said.status, headers=said.headers)
 
 
 def hurry(timeout_s: float) -> Middleware:

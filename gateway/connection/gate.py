@@ -8,6 +8,7 @@ import contextlib
 import secrets
 import socket
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from gateway.config import AccessSettings, Settings
-from gateway.connection import access, origin
+from gateway.connection import access, origin, refusals
 from gateway.connection.access import OPEN, PAGES, PUBLIC, AccessError, Need, Principal
 from gateway.connection.closing import CloseCode
 from gateway.connection.credentials import (
@@ -96,7 +97,7 @@ class Gate:
         resource = request.match_info.route.resource
         if resource is None:  # no such path, or not with this method
             return await handler(request)
-        need = access.needed(resource.canonical)
+        need = access.needed(resource.canonical, is_websocket(request))
         try:
             self._judge(request, need)
             return await handler(request)
@@ -144,8 +145,9 @@ class Gate:
     def _credential(self, request: web.Request, client: Client) -> Credential | None:
         if not self.locked:
             return None
+        api_key = request.headers.get("api-key")  # Azure's way
         return origin.credential_of(
-            request.headers.get(hdrs.AUTHORIZATION),
+            f"Bearer {api_key}" if api_key else request.headers.get(hdrs.AUTHORIZATION),
             ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())),
             request.cookies.get(origin.cookie_name(client.secure)),
             request.query.get("token"),
@@ -219,10 +221,18 @@ class Gate:
             return over.code
 
 
+def is_websocket(request: web.Request) -> bool:
+    """It asks to become one."""
+    return request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+
+
 def _answer(request: web.Request, need: Need, refusal: AccessError) -> web.Response:
     if need in PAGES and refusal.code not in {"foreign_origin", "unknown_host"}:
         wanted = origin.safe_next(str(request.rel_url.without_query_params("token")))
         query = {"next": wanted} | ({"denied": "1"} if refusal.status == 403 else {})
         return web.Response(status=303, headers={hdrs.LOCATION: f"/login?{urlencode(query)}"})
-    said = {"error": refusal.message, "code": refusal.code}
-    return web.json_response(said, status=refusal.status, headers=EXTRA_HEADERS.get(refusal.status))
+    resource = request.match_info.route.resource
+    route, id_ = resource.canonical if resource else "", str(uuid.uuid4())
+    said = refusals.refusal(route, refusal.status, refusal.code, refusal.message, id_)
+    headers = said.headers | EXTRA_HEADERS.get(refusal.status, {})
+    return web.json_response(said.body, status=said.status, headers=headers)

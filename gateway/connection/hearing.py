@@ -62,6 +62,10 @@ class Hearing:
         """Close the open utterance."""
         return self._note(self._listener.flush())
 
+    def configure(self, settings: DetectionSettings) -> None:
+        """Other lengths of pauses, pre-roll and utterances from here on."""
+        self._listener.configure(settings)
+
     def stretch_partials(self, factor: float | None) -> None:
         self._listener.stretch_partials(factor)
 

@@ -45,6 +45,13 @@ class Start(Struct, frozen=True, tag="start"):
     resume: Resume | None = None
 
 
+class Configure(Struct, frozen=True):
+    """From the next snapshot on everything is as if the session had begun with `start`, its audio and bed
+    excepted. Not in the native protocol: others let their clients change their minds."""
+
+    start: Start
+
+
 class Audio(Struct, frozen=True):
     """A binary message."""
 
@@ -70,7 +77,7 @@ class Ping(Struct, frozen=True, tag="ping"):
 
 
 Control = Start | Flush | Gap | Stop | Ping
-ClientMessage = Control | Audio
+ClientMessage = Control | Configure | Audio
 
 
 # --- gateway -> speaker -------------------------------------------------------------------------------------
@@ -141,6 +148,8 @@ class Final(Struct, frozen=True, tag="final", omit_defaults=True):
     words: tuple[TimedWord, ...] | None = None
     suppressed: str | None = None
     """The named reason why `text` is empty although something was decoded."""
+    cut: bool = False
+    """It was as long as one may be: the speech goes on in the next one."""
 
 
 class Flushed(Struct, frozen=True, tag="flushed"):

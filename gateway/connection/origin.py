@@ -4,6 +4,7 @@ Browsers attach cookies to what any page asks for, and open WebSockets to anywhe
 only thing that tells our pages from others (RFC 6455, 10.2). It must name the very host that was asked.
 """
 
+import base64
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from gateway.connection.access import AccessError
 
 TOKEN_PROTOCOL = "care-voice.token."  # noqa: S105 (the name of the subprotocol item, no secret)
 PROTOCOL = "care-voice.v1"
+OPENAI_TOKEN = "openai-insecure-api-key."  # noqa: S105 (likewise)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Source = Literal["bearer", "subprotocol", "query", "cookie"]
 
@@ -131,15 +133,10 @@ def credential_of(
     Raises AccessError when it is shown in a way that we do not take.
     """
     if authorization is not None:
-        scheme, _, secret = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
-            raise AccessError(401, "bad_authorization", "Only `Authorization: Bearer KEY` is understood.")
-        return Credential(secret.strip(), "bearer")
-    offered = split_list(protocols)
-    tokens = [p.removeprefix(TOKEN_PROTOCOL) for p in offered if p.startswith(TOKEN_PROTOCOL)]
-    if tokens:
-        if len(tokens) > 1 or PROTOCOL not in offered:
-            raise AccessError(400, "bad_subprotocol", f"Offer {PROTOCOL} and one {TOKEN_PROTOCOL}KEY.")
+        return Credential(_authorization(authorization), "bearer")
+    if tokens := _offered_tokens(split_list(protocols)):
+        if len(tokens) > 1:
+            raise AccessError(400, "bad_subprotocol", "Offer one subprotocol with a key.")
         return Credential(tokens[0], "subprotocol")
     if query_token is not None:
         if not query_allowed:
@@ -150,6 +147,33 @@ def credential_of(
             )
         return Credential(query_token, "query")
     return Credential(cookie, "cookie") if cookie else None
+
+
+def _authorization(header: str) -> str:
+    """`Bearer KEY`; `Token KEY` is Deepgram's way, `Basic` what `ws://any:KEY@host` becomes."""
+    scheme, _, secret = header.partition(" ")
+    secret = secret.strip()
+    if scheme.lower() == "basic":
+        try:
+            secret = base64.b64decode(secret, validate=True).decode().partition(":")[2]
+        except ValueError:
+            secret = ""
+    if scheme.lower() not in {"bearer", "token", "basic"} or not secret:
+        raise AccessError(401, "bad_authorization", "Only `Authorization: Bearer KEY` is understood.")
+    return secret
+
+
+def _offered_tokens(offered: Sequence[str]) -> list[str]:
+    """Browsers can send a key in the list of subprotocols only: ours, OpenAI's and Deepgram's way.
+
+    Raises AccessError: our key without our protocol, which no browser would accept.
+    """
+    ours = [p.removeprefix(TOKEN_PROTOCOL) for p in offered if p.startswith(TOKEN_PROTOCOL)]
+    if ours and PROTOCOL not in offered:
+        raise AccessError(400, "bad_subprotocol", f"Offer {PROTOCOL} and one {TOKEN_PROTOCOL}KEY.")
+    openai = [p.removeprefix(OPENAI_TOKEN) for p in offered if p.startswith(OPENAI_TOKEN)]
+    deepgram = list(offered[1:]) if offered[:1] in (("token",), ("bearer",)) else []
+    return ours + openai + deepgram
 
 
 def cookie_name(secure: bool) -> str:

@@ -1,6 +1,6 @@
 """core: what connections need from the rest of the gateway; app.py provides it."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ from gateway.config import Settings
 from gateway.connection.access import Principal
 from gateway.connection.closing import CloseCode
 from gateway.connection.effects import Record
-from gateway.connection.messages import ClientMessage, Final, Notice, Partial, Start
+from gateway.connection.messages import ClientMessage, Final, Notice, Partial, ServerMessage, Start
 from gateway.connection.opening import Refused, Surroundings
 from gateway.connection.resuming import Identity, Past
 from gateway.connection.session import Session
@@ -18,11 +18,20 @@ from gateway.ward.hub import Hub
 from gateway.ward.records import CaptionRow, SessionRow
 
 
-class Writer(Protocol):
-    """The way out of one socket."""
+class EngineBusy(Exception):
+    """The engine has no room for another job now."""
 
-    def put(self, text: str, partial_of: Hashable = None) -> None: ...
-    def close(self, code: int, reason: str) -> None: ...
+
+class Voice(Protocol):
+    """What a session says to its client, in the client's protocol, on one connection."""
+
+    @property
+    def protocol(self) -> str:
+        """native, openai, deepgram ...: a label of the metrics."""
+
+    def say(self, message: ServerMessage) -> None: ...
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection, after what was said before."""
 
 
 class Tap(Protocol):
@@ -37,6 +46,10 @@ class Member(Protocol):
 
     session: Session
 
+    @property
+    def protocol(self) -> str:
+        """What its client speaks."""
+
     def deliver(self, hypothesis: Hypothesis) -> None: ...
     def written(self, durable: bool) -> None: ...
     def tick(self) -> None: ...
@@ -44,9 +57,9 @@ class Member(Protocol):
     def notify(self, notice: Notice) -> None: ...
     def drain(self) -> None: ...
     def cut(self, code: CloseCode, reason: str) -> None: ...
-    def attach(self, writer: Writer, after: int) -> None: ...
-    def speaks_through(self, writer: Writer) -> bool: ...
-    def lose(self, writer: Writer, clean: bool) -> None: ...
+    def attach(self, voice: Voice, after: int) -> None: ...
+    def speaks_through(self, voice: Voice) -> bool: ...
+    def lose(self, voice: Voice, clean: bool) -> None: ...
     def receive(self, message: ClientMessage) -> None: ...
     def receive_mistake(self, code: str, message: str) -> None: ...
     def fail(self, refused: Refused) -> None: ...
@@ -139,7 +152,12 @@ class Ports(Protocol):
     def presence(self, session: int, bed: str, connected: bool) -> None: ...
     def publish(self, session: int, bed: str, partial: Partial) -> None: ...
     def record(self, member: Member, record: Record) -> None: ...
-    def measure(self, name: str, value: float, label: str) -> None: ...
+    def measure(self, name: str, value: float, label: str) -> None:
+        """`label`: of a figure of a session, the protocol; of a refusal or an error, its code."""
+
+    async def transcribe(self, job: Job) -> Hypothesis:
+        """A job that belongs to no speaker, answered after everything live. Raises EngineBusy."""
+
     def health(self) -> dict[str, Any]: ...
     def exposition(self) -> bytes:
         """The metrics as Prometheus reads them."""

@@ -6,11 +6,12 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.connection import beds, viewer, websocket
+from gateway.connection import beds, foreign_websocket, viewer, websocket
 from gateway.connection.door import Seats, hurry
-from gateway.connection.gate import PRINCIPAL, Gate
+from gateway.connection.gate import PRINCIPAL, Gate, is_websocket
 from gateway.connection.login import Login
 from gateway.connection.ports import Certificate, Ports
+from gateway.connection.protocols.dialects import DIALECTS, Dialect
 from gateway.connection.viewer import Viewers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -47,21 +48,9 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
 
         return answer
 
-    async def stream(request: web.Request) -> web.StreamResponse:
-        return await websocket.stream(request, ports, request[PRINCIPAL])
-
-    async def captions(request: web.Request) -> web.StreamResponse:
-        return await viewer.captions(request, ports, viewers)
-
-    async def events(request: web.Request) -> web.StreamResponse:
-        return await viewer.events(request, ports, viewers)
-
     app.add_routes(
         [
-            web.get("/v1/stream", seated(stream)),
-            web.get("/v1/captions", seated(captions)),
-            web.get("/v1/captions/events", seated(events)),
-            web.get("/", _page(static / "ward.html")),
+            *_sockets(ports, viewers, seated, _page(static / "ward.html")),
             web.get("/beds/{bed}", _page(static / "captions.html")),
             web.get("/microphone", _page(static / "microphone.html")),
             web.get("/login", _page(static / "login.html")),
@@ -97,6 +86,41 @@ def _page(path: Path) -> Handler:
         return web.FileResponse(path)
 
     return page
+
+
+def _sockets(
+    ports: Ports, viewers: Viewers, seated: Callable[[Handler], Handler], ward: Handler
+) -> list[web.RouteDef]:
+    """What stays: speakers and viewers. `/` is the ward's page, unless a WebSocket is wanted there."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await websocket.stream(request, ports, request[PRINCIPAL])
+
+    async def captions(request: web.Request) -> web.StreamResponse:
+        return await viewer.captions(request, ports, viewers)
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        return await viewer.events(request, ports, viewers)
+
+    def foreign(dialect: Dialect) -> Handler:
+        async def speak(request: web.Request) -> web.StreamResponse:
+            return await foreign_websocket.serve(request, ports, request[PRINCIPAL], dialect)
+
+        return seated(speak)
+
+    dialects = {path: foreign(dialect) for path, dialect in DIALECTS.items()}
+    nameless = dialects.pop("/", ward)
+
+    async def root(request: web.Request) -> web.StreamResponse:
+        return await (nameless if is_websocket(request) else ward)(request)
+
+    return [
+        web.get("/", root),
+        web.get("/v1/stream", seated(stream)),
+        web.get("/v1/captions", seated(captions)),
+        web.get("/v1/captions/events", seated(events)),
+        *(web.get(path, speak) for path, speak in dialects.items()),
+    ]
 
 
 def _operations(ports: Ports) -> list[web.RouteDef]:

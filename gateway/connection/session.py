@@ -8,23 +8,15 @@ disk. Time (`now`) is monotonic seconds.
 
 from enum import Enum, auto
 
+from msgspec import structs
+
 from gateway import events
+from gateway.connection import effects as fx
 from gateway.connection import messages as m
 from gateway.connection.allowance import Allowance, cost_s, too_fast
 from gateway.connection.answering import Answers, Settlement
 from gateway.connection.closing import CloseCode
-from gateway.connection.effects import (
-    Close,
-    Effect,
-    Enter,
-    Lost,
-    Measure,
-    Presence,
-    Record,
-    Send,
-    Submit,
-    Withdraw,
-)
+from gateway.connection.effects import Close, Effect, Enter, Record, Send, Submit
 from gateway.connection.hearing import Hearing
 from gateway.connection.ledger import Ledger
 from gateway.connection.opening import OVERLOADED, Opening, Refused, Surroundings, open_stream, started
@@ -128,13 +120,13 @@ class Session:
         if self.state is not State.LISTENING:
             return self.finish(now)
         self.patience.detach(now)
-        return [Presence(bed, connected=False)] if (bed := self.start.bed) else []
+        return [fx.Presence(bed, connected=False)] if (bed := self.start.bed) else []
 
     def attach(self, after: int, now: float) -> list[Effect]:
         """The client is back on a new socket, and saw final number `after` last."""
         self.patience.attach(now)
         missed = [Send(final) for final in self._ledger.said_after(after)]
-        back = [Presence(bed, connected=True)] if (bed := self.start.bed) else []
+        back = [fx.Presence(bed, connected=True)] if (bed := self.start.bed) else []
         return [self._started(), *missed, *back, *self._acknowledge(now)]
 
     def deadline(self) -> float | None:
@@ -167,8 +159,7 @@ class Session:
         if self.state is not State.LISTENING:
             return []
         self._close_code = close_code
-        effects = self._hear(self._hearing.flush(), now)
-        self.state = State.STOPPING
+        effects, self.state = self._hear(self._hearing.flush(), now), State.STOPPING
         return effects + self._settle(now)
 
     # --- messages ---
@@ -190,6 +181,13 @@ class Session:
         missed = [Send(final) for final in past.missed]
         return [self._started(), *missed, *([Enter(start.bed)] if start.bed else [])]
 
+    def _configure(self, start: m.Start) -> list[Effect]:
+        start = structs.replace(start, audio=self.start.audio, bed=self.start.bed)
+        self._opening = open_stream(start, self._around.settings, self._around.model)
+        self._hearing.configure(self._opening.detection)
+        self._answers.configure(start)
+        return []
+
     def _dispatch(self, message: m.ClientMessage, now: float, past: Past | None) -> list[Effect]:
         if not (isinstance(message, m.Audio) or self._allowance.spend(cost_s(message), now)):
             raise too_fast()
@@ -210,12 +208,13 @@ class Session:
                 effects = self._hear(self._hearing.flush(), now)
                 self._answers.put_behind(m.Flushed(name))
                 return effects + self._settle(now)
+            case m.Configure(start=start):
+                return self._configure(start)
             case m.Stop():
                 return self.finish(now)
 
     def _started(self) -> Send:
-        name, token = self.identity.name, self.identity.token
-        return Send(started(name, token, self._hearing.received, self._around))
+        return Send(started(self.identity.name, self.identity.token, self._hearing.received, self._around))
 
     # --- speech ---
 
@@ -223,7 +222,7 @@ class Session:
         before_s = self._hearing.heard_s
         heard = self._hearing.receive(payload, now)
         audio_s = self._hearing.heard_s - before_s
-        effects: list[Effect] = [Measure("audio_s", audio_s), *self._hear(heard, now)]
+        effects: list[Effect] = [fx.Measure("audio_s", audio_s), *self._hear(heard, now)]
         if not self._allowance.spend(cost_s(m.Audio(payload), audio_s), now):
             return effects + self.fail(too_fast())
         if now - self._acked_at >= ACK_INTERVAL_S:
@@ -237,7 +236,7 @@ class Session:
         start_s = self._hearing.position_s
         effects += self._hear(self._hearing.skip(samples, now), now)
         seconds = round(samples / self.start.audio.sample_rate, 3)
-        self._answers.put_behind(Lost(self._answers.newest, start_s, seconds))
+        self._answers.put_behind(fx.Lost(self._answers.newest, start_s, seconds))
         return effects + self._settle(now)
 
     def _hear(self, heard: list[events.Heard], now: float) -> list[Effect]:
@@ -250,7 +249,7 @@ class Session:
                     self._answers.ask(item)
                     effects.append(Submit(self._opening.job(self.number, item, self._answers.language)))
                 case events.EagerVoided(utterance=utterance, revision=revision):
-                    effects.append(Withdraw(utterance, revision))
+                    effects.append(fx.Withdraw(utterance, revision))
                 case events.UtteranceEnded(end_samples=end):
                     self._answers.end(item)
                     effects.append(Send(m.Speech("stopped", self._hearing.seconds(end))))

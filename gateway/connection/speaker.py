@@ -21,10 +21,9 @@ from gateway.connection.effects import (
     Submit,
     Withdraw,
 )  # fmt: skip
-from gateway.connection.messages import Audio, ClientMessage, Notice, Partial, ServerMessage, Start
+from gateway.connection.messages import Audio, ClientMessage, Notice, ServerMessage, Start
 from gateway.connection.opening import Refused
-from gateway.connection.ports import Ports, Tap, Writer
-from gateway.connection.protocols import native
+from gateway.connection.ports import Ports, Tap, Voice
 from gateway.connection.resuming import Identity, Past
 from gateway.connection.session import Session, State
 from gateway.events import Hypothesis
@@ -35,17 +34,18 @@ log = structlog.get_logger()
 class Speaker:
     """Outlives its sockets until the session is closed."""
 
-    def __init__(self, ports: Ports, writer: Writer, principal: str) -> None:
+    def __init__(self, ports: Ports, voice: Voice, principal: str) -> None:
         identity = Identity(secrets.token_hex(16), secrets.token_urlsafe(32), principal)
         self.session = Session(ports.next_speaker(), identity, ports.surroundings(), time.monotonic())
         self._ports = ports
-        self._writer: Writer | None = writer
+        self._voice: Voice | None = voice
+        self.protocol = voice.protocol
         self._tap: Tap | None = None
         ports.admit(self)
 
-    def speaks_through(self, writer: Writer) -> bool:
+    def speaks_through(self, voice: Voice) -> bool:
         """False: another socket has taken the session over."""
-        return self._writer is writer
+        return self._voice is voice
 
     # --- what its socket tells it ---
 
@@ -60,11 +60,11 @@ class Speaker:
     def fail(self, refused: Refused) -> None:
         self._do(lambda: self.session.fail(refused))
 
-    def attach(self, writer: Writer, after: int) -> None:
+    def attach(self, voice: Voice, after: int) -> None:
         """The client is back; a socket that it still had is fenced off."""
-        if self._writer:
-            self._writer.close(CloseCode.SUPERSEDED, "continued on another socket")
-        self._writer = writer
+        if self._voice:
+            self._voice.close(CloseCode.SUPERSEDED, "continued on another socket")
+        self._voice = voice
         self._do(lambda: self.session.attach(after, time.monotonic()))
 
     def restore(self, identity: Identity, start: Start, past: Past) -> None:
@@ -74,14 +74,14 @@ class Speaker:
 
     def give_way(self) -> None:
         """The socket belongs to an older session: this one never began."""
-        self._writer = None
+        self._voice = None
         self._do(lambda: self.session.finish(time.monotonic()))
 
-    def lose(self, writer: Writer, clean: bool) -> None:
+    def lose(self, voice: Voice, clean: bool) -> None:
         """A socket is no more; the session waits for another one, unless the client has said goodbye."""
-        if self._writer is writer:
-            writer.close(CloseCode.DONE, "")
-            self._writer = None
+        if self._voice is voice:
+            voice.close(CloseCode.DONE, "")
+            self._voice = None
             now = time.monotonic()
             self._do(lambda: self.session.finish(now) if clean else self.session.detach(now))
 
@@ -108,8 +108,8 @@ class Speaker:
 
     def cut(self, code: CloseCode, reason: str) -> None:
         """Close the socket without waiting for the session."""
-        if self._writer:
-            self._writer.close(code, reason)
+        if self._voice:
+            self._voice.close(code, reason)
 
     # --- effects ---
 
@@ -157,13 +157,12 @@ class Speaker:
             case Record():
                 ports.record(self, effect)
             case Measure(name, value, label):
-                ports.measure(name, value, label)
+                ports.measure(name, value, label or self.protocol)
             case Since(name, started_at):
-                ports.measure(name, time.monotonic() - started_at, "")
+                ports.measure(name, time.monotonic() - started_at, self.protocol)
             case Close(code, reason):
                 self.cut(CloseCode(code), reason)
 
     def _send(self, message: ServerMessage) -> None:
-        if self._writer:
-            partial_of = "partial" if isinstance(message, Partial) else None
-            self._writer.put(native.encode_server(message), partial_of)
+        if self._voice:
+            self._voice.say(message)

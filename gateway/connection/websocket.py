@@ -6,9 +6,10 @@ import structlog
 from aiohttp import WSMsgType, web
 from msgspec import structs
 
-from gateway.connection.access import Principal, may_speak
+from gateway.connection.access import Principal
+from gateway.connection.admission import check_bed, check_new
 from gateway.connection.closing import CloseCode
-from gateway.connection.messages import Audio, Resume, Start
+from gateway.connection.messages import Audio, Partial, Resume, ServerMessage, Start
 from gateway.connection.opening import Refused
 from gateway.connection.ports import Member, Ports
 from gateway.connection.protocols import native
@@ -33,14 +34,27 @@ NOT_NOW = Refused(
 log = structlog.get_logger()
 
 
+class NativeVoice:
+    """A session's messages as native JSON, on one socket."""
+
+    protocol = "native"
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.close = writer.close
+
+    def say(self, message: ServerMessage) -> None:
+        self._writer.put(native.encode_server(message), "partial" if isinstance(message, Partial) else None)
+
+
 class Connection:
     """One socket. Its speaker is new, or had other sockets before."""
 
-    def __init__(self, writer: Writer, ports: Ports, principal: Principal) -> None:
-        self._writer = writer
+    def __init__(self, voice: NativeVoice, ports: Ports, principal: Principal) -> None:
+        self._voice = voice
         self._ports = ports
         self._principal = principal
-        self._speaker: Member = Speaker(ports, writer, principal.id)
+        self._speaker: Member = Speaker(ports, voice, principal.id)
 
     @property
     def number(self) -> int:
@@ -49,7 +63,7 @@ class Connection:
     async def read(self, socket: web.WebSocketResponse) -> None:
         """Until the peer closes or vanishes, or another socket takes the session over."""
         async for message in socket:
-            if not self._speaker.speaks_through(self._writer):
+            if not self._speaker.speaks_through(self._voice):
                 break
             if message.type is WSMsgType.BINARY:
                 self._speaker.receive(Audio(message.data))
@@ -59,7 +73,7 @@ class Connection:
 
     def lose(self, clean: bool) -> None:
         """The socket is no more."""
-        self._speaker.lose(self._writer, clean)
+        self._speaker.lose(self._voice, clean)
 
     async def _read_text(self, text: str) -> None:
         try:
@@ -82,18 +96,9 @@ class Connection:
                 await self._resume(start, start.resume)
             except (JournalError, TimeoutError):
                 raise NOT_NOW from None
-        elif reason := self._ports.refusal_of_new():
-            raise Refused("overloaded", reason, CloseCode.OVERLOADED)
         else:
-            self._check_bed(start.bed)
+            check_new(self._ports, self._principal, start.bed)
             self._speaker.receive(start)
-
-    def _check_bed(self, bed: str | None) -> None:
-        if bed and not self._ports.hub.has_room(bed):
-            why = "The gateway knows as many beds as it may (max_known_beds)."
-            raise Refused("too_many_beds", why, CloseCode.OVERLOADED)
-        if not may_speak(self._principal, bed):
-            raise Refused("forbidden_bed", f"This key may not speak at bed {bed}.", CloseCode.FORBIDDEN)
 
     async def _resume(self, start: Start, resume: Resume) -> None:
         """Continue a session of this process, or one that the journal knows.
@@ -107,12 +112,12 @@ class Connection:
         if known := self._ports.find(resume.session):
             identity = known.session.identity
             check_resume(resume, self._principal.id, token_hash(identity.token), identity.principal)
-            self._check_bed(known.session.start.bed)
+            check_bed(self._ports, self._principal, known.session.start.bed)
             if start.audio != known.session.start.audio:
                 raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
             self._speaker.give_way()
             self._speaker = known
-            known.attach(self._writer, resume.after)
+            known.attach(self._voice, resume.after)
         elif past:
             identity = Identity(resume.session, resume.token, self._principal.id)
             self._speaker.restore(identity, structs.replace(start, bed=past.bed), past)
@@ -125,7 +130,7 @@ class Connection:
         if row is None:
             return None
         check_resume(resume, self._principal.id, row.token_hash, row.principal)
-        self._check_bed(row.bed)
+        check_bed(self._ports, self._principal, row.bed)
         if (start.audio.sample_rate, start.audio.channels) != (row.sample_rate, row.channels):
             raise Refused("bad_start", "A session goes on with the `audio` that it began with.")
         missed = await self._ports.missed(row, resume.after)
@@ -140,7 +145,7 @@ async def stream(request: web.Request, ports: Ports, principal: Principal) -> we
     most = server.max_message_bytes + 1  # aiohttp refuses a message of exactly so many
     socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,), compress=False, max_msg_size=most, timeout=5)
     writer = Writer(socket, request, MAX_WAITING_MESSAGES, server.send_timeout_s, server.max_unsent_bytes)
-    connection = Connection(writer, ports, principal)
+    connection = Connection(NativeVoice(writer), ports, principal)
     log.info("speaker connected", session=connection.number)
     try:
         await socket.prepare(request)

@@ -44,6 +44,10 @@ class Listener:
         """A 16 kHz position -> the client's samples, rounded down."""
         return samples * self._rate // SAMPLE_RATE
 
+    def configure(self, settings: DetectionSettings) -> None:
+        """Other lengths from here on; how speech is told from noise stays as it is."""
+        self._segmenter.configure(settings)
+
     def stretch_partials(self, factor: float | None) -> None:
         """Partials `factor` times as far apart; None: none at all."""
         self._segmenter.stretch_partials(factor)

@@ -74,6 +74,16 @@ class Segmenter:
 
     def __init__(self, settings: DetectionSettings, mel_bands: int) -> None:
         self._mel_bands = mel_bands
+        self.configure(settings)
+        self._stretch: float | None = 1.0
+        self._position = 0
+        self._count = 0
+        self._open: _Utterance | None = None
+        self._before: deque[Audio] = deque()
+        self._before_samples = 0
+
+    def configure(self, settings: DetectionSettings) -> None:
+        """Other settings, at once; of an open utterance the pre-roll stays as it is."""
         self._max = _samples(settings.max_utterance_ms)
         self._pre_roll = min(_samples(settings.pre_roll_ms), self._max // 2)
         self._min_speech = min(_samples(settings.min_speech_ms), self._max // 4)
@@ -81,12 +91,6 @@ class Segmenter:
         self._eager = _samples(settings.eager_ms) or self._hangover
         self._first_partial = _samples(settings.first_partial_ms)
         self._partial_interval = _samples(settings.partial_interval_ms)
-        self._stretch: float | None = 1.0
-        self._position = 0
-        self._count = 0
-        self._open: _Utterance | None = None
-        self._before: deque[Audio] = deque()
-        self._before_samples = 0
 
     @property
     def position(self) -> int:
@@ -194,10 +198,9 @@ class Segmenter:
         return [*heard, self._ended(utterance)]
 
     @staticmethod
-    def _ended(utterance: _Utterance) -> UtteranceEnded:
-        return UtteranceEnded(
-            utterance.number, utterance.speech[0][0], utterance.speech_end, utterance.revision
-        )
+    def _ended(utterance: _Utterance, cut: bool = False) -> UtteranceEnded:
+        start, end = utterance.speech[0][0], utterance.speech_end
+        return UtteranceEnded(utterance.number, start, end, utterance.revision, cut)
 
     def _end_at_maximum(self, utterance: _Utterance) -> list[Heard]:
         if utterance.eager or not utterance.number:
@@ -210,7 +213,7 @@ class Segmenter:
         rest = _Utterance(cut, IncrementalLogMel(self._mel_bands), continues=True, speech=behind)
         rest.mel.push(audio[cut - utterance.start :])
         self._open = rest
-        return [final, self._ended(utterance), *self._confirm(rest)]
+        return [final, self._ended(utterance, cut=bool(behind)), *self._confirm(rest)]
 
     def _begin(self, position: int) -> _Utterance:
         mel = IncrementalLogMel(self._mel_bands)

@@ -60,10 +60,14 @@ class Captioner:
         self, settings: TranscriptSettings, script: str | None = None, language: str | None = None
     ) -> None:
         self._settings = settings
-        self._script = Script(script or settings.script)
-        self._lock = LanguageLock(language)
+        self.configure(script, language)
         self._open: dict[int, tuple[Stabilizer, Caption]] = {}
         self._closed = -1
+
+    def configure(self, script: str | None, language: str | None) -> None:
+        """Another script or language from here on; None: the gateway's script, detect the language."""
+        self._script = Script(script or self._settings.script)
+        self._lock = LanguageLock(language)
 
     @property
     def language(self) -> str | None:

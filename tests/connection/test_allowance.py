@@ -58,3 +58,12 @@ def test_real_time_is_never_too_fast(chunks: list[float], rate: float) -> None:
     for seconds in chunks:
         now += seconds
         assert allowance.spend(seconds, now)
+
+
+@given(st.floats(0.01, 400), st.floats(0, 100), st.lists(st.floats(0.01, 60), max_size=20))
+def test_who_waits_as_told_is_never_too_fast(burst_s: float, now: float, costs: list[float]) -> None:
+    """wait_s says exactly when the next cost may be spent, unless it is more than fits at once."""
+    allowance = Allowance(burst_s, 4, now)
+    for cost in costs:
+        now += allowance.wait_s(cost, now) + 1e-6
+        assert allowance.spend(cost, now) or cost > burst_s - 1e-3

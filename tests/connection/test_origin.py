@@ -1,5 +1,7 @@
 """Rules of where a request comes from and what it shows."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,3 +213,18 @@ def test_own_paths_are_kept(path: str) -> None:
 def test_other_sites_are_not(path: str) -> None:
     """No open redirect."""
     assert safe_next(path) == "/"
+
+
+def test_other_peoples_ways_to_show_a_key_are_understood() -> None:
+    """Deepgram's Token, a URL's user:password, and the subprotocol lists of OpenAI's and Deepgram's pages."""
+    assert credential_of("Token abc", "", None, None, False) == Credential("abc", "bearer")
+    basic = "Basic " + b64encode(b"any:abc").decode()
+    assert credential_of(basic, "", None, None, False) == Credential("abc", "bearer")
+    for offered in ("realtime, openai-insecure-api-key.abc", "token,abc", "bearer, abc"):
+        assert credential_of(None, offered, None, None, False) == Credential("abc", "subprotocol")
+
+
+@pytest.mark.parametrize("offered", ["token", "bearer", "realtime", "token.abc"])
+def test_a_protocol_without_a_key_is_no_credential(offered: str) -> None:
+    """Then the next way counts."""
+    assert credential_of(None, offered, None, None, False) is None

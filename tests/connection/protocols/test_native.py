@@ -62,10 +62,12 @@ SERVER_EXAMPLES = [
         '{"type":"partial","utterance":3,"revision":2,"start":1.5,"end":2.25,"stable":"我很","tentative":"冷"}',
     ),
     (
-        m.Final(1, 3, 1.5, 2.5, "cold.", "en", 0.9, True, (m.TimedWord("cold.", 1.5, 2.0, 0.8),), "phrase"),
+        m.Final(
+            1, 3, 1.5, 2.5, "cold.", "en", 0.9, True, (m.TimedWord("cold.", 1.5, 2.0, 0.8),), "phrase", True
+        ),
         '{"type":"final","number":1,"utterance":3,"start":1.5,"end":2.5,"text":"cold.","language":"en",'
         '"confidence":0.9,"corrected":true,"words":[{"text":"cold.","start":1.5,"end":2.0,"probability":0.8}],'
-        '"suppressed":"phrase"}',
+        '"suppressed":"phrase","cut":true}',
     ),
     (m.Flushed("a"), '{"type":"flushed","id":"a"}'),
     (
