@@ -8,10 +8,12 @@ import structlog
 from aiohttp import WSMsgType, hdrs, web
 
 from gateway.connection.access import Principal, only_bed
+from gateway.connection.admission import check_new
 from gateway.connection.foreign import Foreign
+from gateway.connection.opening import Refused, check_bed
 from gateway.connection.origin import split_list
 from gateway.connection.ports import Ports
-from gateway.connection.protocols.codec import Handshake, Rejected
+from gateway.connection.protocols.codec import Codec, Handshake, Rejected
 from gateway.connection.protocols.dialects import Dialect
 from gateway.connection.refusals import refusal
 from gateway.connection.writing import Writer
@@ -19,6 +21,7 @@ from gateway.connection.writing import Writer
 MAX_WAITING_MESSAGES = 1000
 PING_S = 20.0
 """These clients may be silent for as long as they like; one that answers no ping is gone."""
+STATUS = {"bad_bed": 400, "forbidden_bed": 403}
 log = structlog.get_logger()
 
 
@@ -55,7 +58,7 @@ async def serve(
         return refuse(request, 503, "overloaded", reason, str(uuid.uuid4()))
     handshake = handshake_of(request, ports, principal)
     try:
-        codec = dialect.codec(handshake)
+        codec = _open(handshake, ports, principal, dialect)
     except Rejected as no:
         ports.measure("refused", 1, no.code)
         return refuse(request, no.status, no.code, no.message, handshake.connection)
@@ -87,6 +90,16 @@ async def serve(
         code = int(socket.close_code or 0)
         log.info("client disconnected", session=foreign.session, protocol=dialect.name, code=code)
     return socket
+
+
+def _open(handshake: Handshake, ports: Ports, principal: Principal, dialect: Dialect) -> Codec:
+    """Raises Rejected."""
+    try:
+        check_bed(handshake.bed)
+        check_new(ports, principal, handshake.bed)
+    except Refused as no:
+        raise Rejected(STATUS.get(no.code, 503), no.code, no.message) from None
+    return dialect.codec(handshake)
 
 
 async def _read(socket: web.WebSocketResponse, foreign: Foreign) -> None:
