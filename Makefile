@@ -14,7 +14,7 @@ help: ## List the targets.
 run: $(VENV)/.run ## Run the gateway with the demo model and a synthetic conversation.
 	$(BIN)/care-voice demo
 
-test: $(VENV)/.dev ## Everything that must be green: format, lint, types, all tests.
+test: $(VENV)/.dev $(VENV)/integrations/.done ## Everything that must be green: format, lint, types, all tests.
 	@scripts/test-packages.sh
 	$(BIN)/ruff format --check gateway tests benchmarks
 	$(BIN)/ruff check gateway tests benchmarks
@@ -43,6 +43,8 @@ lock: $(VENV)/.dev ## Resolve the dependencies again, with hashes.
 		--no-emit-find-links --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header tests/peers/integrations.in -o tests/peers/integrations.lock
 
 audit: $(VENV)/.dev ## Look for known vulnerabilities in the locked dependencies. Needs the network.
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
@@ -61,6 +63,11 @@ clean: ## Remove what was built.
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	scripts/setup.sh $(PYTHON) $(VENV) requirements.lock
+	@touch $@
+
+# LiveKit's and Pipecat's agents, for the examples of docs/integrations.md: apart, since they pin much.
+$(VENV)/integrations/.done: tests/peers/integrations.lock | $(VENV)/.dev
+	scripts/setup.sh $(PYTHON) $(VENV)/integrations tests/peers/integrations.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock tests/peers/whisper-live.lock pyproject.toml
