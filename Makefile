@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fmt benchmark lock audit sbom wheel clean
+.PHONY: help run test check soak fmt node-test benchmark lock audit sbom wheel clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run ## Run the gateway with the demo model and a synthetic conversation.
 	$(BIN)/care-voice demo
@@ -24,6 +24,10 @@ test: $(VENV)/.dev $(VENV)/integrations/.done ## Everything that must be green: 
 
 soak: $(VENV)/.dev ## The faults again, longer and more of everything (about an hour; root for network and disk).
 	SOAK=1 $(BIN)/pytest --timeout 1800 tests/faults tests/test_resume.py tests/fuzz
+
+node-test: $(VENV)/.dev ## The vendors' Node SDKs against a gateway (needs Node.js 20 and npm).
+	cd tests/peers/node && npm ci --no-fund --no-audit
+	$(BIN)/pytest tests/peers/test_node.py
 
 check: $(VENV)/.dev ## The quick part of `make test`: no slow and no browser tests.
 	$(BIN)/ruff format --check gateway tests benchmarks
