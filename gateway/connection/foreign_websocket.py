@@ -9,6 +9,7 @@ from aiohttp import WSMsgType, hdrs, web
 
 from gateway.connection.access import Principal, only_bed
 from gateway.connection.admission import check_new
+from gateway.connection.closing import CloseCode
 from gateway.connection.foreign import Foreign
 from gateway.connection.opening import Refused, check_bed
 from gateway.connection.origin import split_list
@@ -23,6 +24,16 @@ PING_S = 20.0
 """These clients may be silent for as long as they like; one that answers no ping is gone."""
 STATUS = {"bad_bed": 400, "forbidden_bed": 403}
 log = structlog.get_logger()
+
+
+OPEN = web.AppKey("foreign", set[Writer])
+"""Of connections: those that have not begun a session would keep a gateway from stopping."""
+
+
+async def hang_up(app: web.Application) -> None:
+    """The gateway stops; sessions have ended before."""
+    for writer in list(app[OPEN]):
+        writer.close(CloseCode.GOING_AWAY, "the gateway stops")
 
 
 def handshake_of(request: web.Request, ports: Ports, principal: Principal) -> Handshake:
@@ -74,18 +85,20 @@ async def serve(
         socket.headers[dialect.request_id_header] = handshake.connection
     writer = Writer(socket, request, MAX_WAITING_MESSAGES, server.send_timeout_s, server.max_unsent_bytes)
     foreign = Foreign(dialect.name, codec, writer, ports, principal)
+    request.app[OPEN].add(writer)
     try:
         await socket.prepare(request)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
             ticking = tasks.create_task(foreign.tick_forever())
-            with ports.gate.guard(principal, writer.close):
+            with ports.gate.guard(principal, foreign.close):
                 foreign.open()
                 await _read(socket, foreign)
             ticking.cancel()
             foreign.lose()
-            writer.close(1000, "")
+            writer.close(CloseCode.DONE, "")
     finally:
+        request.app[OPEN].discard(writer)
         foreign.lose()
         code = int(socket.close_code or 0)
         log.info("client disconnected", session=foreign.session, protocol=dialect.name, code=code)

@@ -39,6 +39,8 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
     server = ports.settings.server
     in_time = hurry(server.handshake_timeout_s)
     app = web.Application(middlewares=[_secure(headers), gate.admit, in_time], client_max_size=1 << 16)
+    app[foreign_websocket.OPEN] = set()
+    app.on_shutdown.append(foreign_websocket.hang_up)
     seats = Seats(server, lambda code: ports.measure("refused", 1, code))
 
     def seated(handler: Handler) -> Handler:
