@@ -32,7 +32,8 @@ OPEN = web.AppKey("foreign", set[Writer])
 
 async def hang_up(app: web.Application) -> None:
     """The gateway stops; sessions have ended before."""
-    for writer in list(app[OPEN]):
+    writers: set[Writer] = app[OPEN]
+    for writer in list(writers):
         writer.close(CloseCode.GOING_AWAY, "the gateway stops")
 
 
