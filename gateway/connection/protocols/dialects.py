@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.connection.protocols.codec import Codec, Handshake
+from gateway.connection.protocols.nameless import Nameless
+from gateway.connection.protocols.vosk import Vosk
+from gateway.connection.protocols.whisperlive import WhisperLive
+from gateway.connection.protocols.deepgram import Deepgram
 
 MEBIBYTE = 1 << 20
 
@@ -23,5 +27,11 @@ class Dialect:
     """Of the answer to the handshake."""
 
 
-DIALECTS: dict[str, Dialect] = {}
+DIALECTS: dict[str, Dialect] = {
+    "/v1/listen": Dialect("deepgram", Deepgram, ("token", "bearer"), request_id_header="dg-request-id"),
+    "/": Dialect("nameless", Nameless, subprotocols=("bearer",)),
+    "/ws": Dialect("nameless", Nameless, subprotocols=("bearer",)),
+    "/whisperlive": Dialect("whisperlive", WhisperLive, subprotocols=("bearer",)),
+    "/vosk": Dialect("vosk", Vosk),
+}
 """Route -> protocol."""
