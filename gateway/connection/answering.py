@@ -9,6 +9,7 @@ from gateway.connection.messages import Final, Flushed, Notice, Partial, Start, 
 from gateway.connection.utterances import Utterance, Utterances
 from gateway.events import SAMPLE_RATE, Hypothesis, Job, Kind, Snapshot, UtteranceEnded
 from gateway.transcript.captioner import Captioner, Settled, Shown
+from gateway.transcript.language import LIKELY
 
 DECODE_FAILED = Notice(
     "decode_failed",
@@ -103,7 +104,9 @@ class Answers:
         shown = self._captioner.partial(hypothesis, snapshot.speech_samples / SAMPLE_RATE)
         if shown is None:
             return []
-        message = partial(shown, snapshot, self._hearing)
+        likely = self._start.language is None and hypothesis.language_probability >= LIKELY
+        language = hypothesis.language if likely else ""
+        message = partial(shown, snapshot, self._hearing, language)
         published = [Publish(self._start.bed, message)] if self._start.bed else []
         return [Send(message), *published, *self._late("partial_latency_s", snapshot.end_samples)]
 
@@ -145,7 +148,7 @@ class Answers:
         return [] if arrived is None else [Since(name, arrived)]
 
 
-def partial(shown: Shown, snapshot: Snapshot, hearing: Hearing) -> Partial:
+def partial(shown: Shown, snapshot: Snapshot, hearing: Hearing, language: str = "") -> Partial:
     return Partial(
         utterance=shown.utterance,
         revision=shown.revision,
@@ -153,6 +156,7 @@ def partial(shown: Shown, snapshot: Snapshot, hearing: Hearing) -> Partial:
         end=hearing.seconds(snapshot.end_samples),
         stable=shown.stable,
         tentative=shown.tentative,
+        language=language,
     )
 
 

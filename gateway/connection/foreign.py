@@ -41,7 +41,7 @@ class Foreign:
     """One connection; the voice of its session, and its ears."""
 
     def __init__(self, protocol: str, codec: Codec, way: Way, ports: Ports, principal: Principal) -> None:
-        self.protocol = protocol
+        self._protocol = protocol
         self._codec = codec
         self._way = way
         self._ports = ports
@@ -51,6 +51,11 @@ class Foreign:
         server = ports.settings.server
         burst_s, rate = server.max_ahead_s * EASE, server.max_audio_rate * EASE
         self._allowance = Allowance(burst_s, rate, time.monotonic())
+
+    @property
+    def protocol(self) -> str:
+        """What the codec calls itself, where one address has several; else what the address is for."""
+        return getattr(self._codec, "protocol", "") or self._protocol
 
     @property
     def session(self) -> int | None:

@@ -102,7 +102,7 @@ async def serve(
         request.app[OPEN].discard(writer)
         foreign.lose()
         code = int(socket.close_code or 0)
-        log.info("client disconnected", session=foreign.session, protocol=dialect.name, code=code)
+        log.info("client disconnected", session=foreign.session, protocol=foreign.protocol, code=code)
     return socket
 
 

@@ -116,7 +116,7 @@ class Speech(Struct, frozen=True, tag="speech"):
     at: float
 
 
-class Partial(Struct, frozen=True, tag="partial"):
+class Partial(Struct, frozen=True, tag="partial", omit_defaults=True):
     utterance: int
     revision: int
     start: float
@@ -125,6 +125,8 @@ class Partial(Struct, frozen=True, tag="partial"):
     """Will not change any more; the next partial's stable text begins with it."""
     tentative: str
     """May change. The caption reads stable + tentative."""
+    language: str = ""
+    """While it is being detected: what it probably is."""
 
 
 class TimedWord(Struct, frozen=True):

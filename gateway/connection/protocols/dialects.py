@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.connection.protocols.codec import Codec, Handshake
+from gateway.connection.protocols.deepgram import Deepgram
 from gateway.connection.protocols.nameless import Nameless
+from gateway.connection.protocols.openai import Realtime
 from gateway.connection.protocols.vosk import Vosk
 from gateway.connection.protocols.whisperlive import WhisperLive
-from gateway.connection.protocols.deepgram import Deepgram
 
 MEBIBYTE = 1 << 20
 
@@ -33,5 +34,8 @@ DIALECTS: dict[str, Dialect] = {
     "/ws": Dialect("nameless", Nameless, subprotocols=("bearer",)),
     "/whisperlive": Dialect("whisperlive", WhisperLive, subprotocols=("bearer",)),
     "/vosk": Dialect("vosk", Vosk),
+    "/v1/realtime": Dialect(
+        "openai_realtime", Realtime, ("realtime", "openai-beta.realtime-v1"), max_message_bytes=16 * MEBIBYTE
+    ),
 }
 """Route -> protocol."""

@@ -1,0 +1,265 @@
+"""core: the protocol of WhisperLive: a hello, float audio, lists of the last segments, END_OF_AUDIO.
+
+Its clients read every list as a whole: what is completed stays as it is, in order of time, and the last
+segment may be an open one, which changes until it is completed with the text that it had last.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.connection.closing import CloseCode
+from gateway.connection.messages import (
+    Audio,
+    Error,
+    Final,
+    Notice,
+    Partial,
+    ServerMessage,
+    Start,
+    Started,
+    Stop,
+    Stopped,
+    TimedWord,
+)
+from gateway.connection.opening import Refused, open_stream
+from gateway.connection.protocols.codec import End, Handshake, Say, Step, Tell, WholeSamples
+from gateway.connection.protocols.unfinished import Pulse, Unfinished
+from gateway.events import AudioFormat
+from gateway.transcript.language import LIKELY
+
+END_OF_AUDIO = "END_OF_AUDIO"
+BACKEND = "faster_whisper"
+"""The package collects a transcript from this one only."""
+ENCODINGS = {"float32": "pcm_f32le", "int16": "pcm_s16le", "uint8": "pcm_s16le"}
+SAMPLE_RATE = 16_000
+BAD_MESSAGE = 1008
+MAX_REPEATED = 100
+WAIT_MIN = 1.0
+SHORTEST_S = 0.001
+"""Of a segment: the package takes an empty one that is repeated for a new one."""
+POSSIBLE = 0.5
+"""What is said of a language that no partial had: not that it was LIKELY."""
+_TO_SIGNED = bytes(byte ^ 0x80 for byte in range(256))
+
+
+class _Named(Struct):
+    uid: Annotated[str, Meta(max_length=128)]
+
+
+class Hello(_Named):
+    """The first frame."""
+
+    language: str | None = None
+    task: str | None = None
+    send_last_n_segments: int | None = None
+    hotwords: str | list[str] | None = None
+    initial_prompt: str | None = None
+    word_timestamps: bool | None = None
+    audio_format: str | None = None
+
+
+_decoder = msgspec.json.Decoder(Hello, strict=False)
+
+
+class WhisperLive:
+    """One connection."""
+
+    protocol = "whisperlive"
+
+    def __init__(self, handshake: Handshake) -> None:
+        self._shake = handshake
+        self._pulse = Pulse(handshake.settings.server.idle_timeout_s, handshake.now)
+        self._hello: Hello | None = None
+        self._uid = ""
+        self._samples: WholeSamples | None = None
+        self._closed = False
+        self._stopping = False
+        self._is_over = False
+        """The session is as long as one may be."""
+        self._language = ""
+        """Known to the client, or named by it."""
+        self._unfinished = Unfinished()
+        self._open_text = ""
+        """Of the last open segment that was said; the last list has it when `_is_open`."""
+        self._is_open = False
+        self._completed: list[dict[str, Any]] = []
+        self._repeated = 10
+        """How many completed segments each list has at most."""
+        self._end_s = 0.0
+        """Of the last completed segment."""
+
+    # --- the client ---
+
+    def open(self) -> list[Step]:
+        return []
+
+    def receive(self, frame: str | bytes, now: float) -> list[Step]:
+        if self._closed or self._stopping:
+            return []
+        if self._hello is None:
+            return self._begin(frame)
+        if frame in (END_OF_AUDIO, END_OF_AUDIO.encode()):
+            self._stopping = True
+            return [Tell(Stop())]
+        return self._hear(frame) if isinstance(frame, bytes) else []
+
+    def tick(self, now: float) -> list[Step]:
+        if self._hello is None:
+            late = now - self._shake.now >= self._shake.settings.server.start_timeout_s
+            return self._refuse("Say hello first: a JSON object with `uid`.") if late else []
+        ping = None if self._closed or self._stopping else self._pulse.beat(now)
+        return [Tell(ping)] if ping else []
+
+    def _begin(self, frame: str | bytes) -> list[Step]:
+        try:
+            hello = _decoder.decode(frame)
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            self._uid = _uid_of(frame)
+            return self._refuse(f"The first frame must be a JSON object with a `uid`: {error}")
+        self._hello, self._uid = hello, hello.uid
+        try:
+            start = _start(hello, self._shake)
+            open_stream(start, self._shake.settings, self._shake.model)
+        except Refused as refused:
+            return self._refuse(refused.message)
+        self._samples = WholeSamples(start.audio)
+        self._language = start.language or ""
+        if hello.send_last_n_segments is not None:
+            self._repeated = min(max(1, hello.send_last_n_segments), MAX_REPEATED)
+        return [Tell(start)]
+
+    def _refuse(self, why: str) -> list[Step]:
+        first, self._closed = not self._closed, True
+        return [self._say(status="ERROR", message=why), End(BAD_MESSAGE, why)] if first else []
+
+    def _hear(self, frame: bytes) -> list[Step]:
+        if self._hello is None or self._samples is None:
+            return []
+        if self._hello.audio_format == "uint8":
+            frame = _to_s16(frame)
+        whole = self._samples.push(frame)
+        return [Tell(Audio(whole))] if whole else []
+
+    # --- the session ---
+
+    def send(self, message: ServerMessage) -> list[Step]:
+        match message:
+            case Started():
+                return [self._say(message="SERVER_READY", backend=BACKEND)]
+            case Partial():
+                self._unfinished.show(message)
+                return self._name(message.language, LIKELY) + self._show()
+            case Final():
+                return self._complete(message)
+            case Notice(code="decode_failed", detail=detail):
+                return [self._say(status="WARNING", message=detail)]
+            case Notice(code="session_ending"):
+                self._is_over = True
+            case Error(code="overloaded"):
+                return [self._say(status="WAIT", message=WAIT_MIN)]
+            case Error(message=why, fatal=fatal):
+                return [self._say(status="ERROR" if fatal else "WARNING", message=why)]
+            case Stopped() if self._is_over and not self._stopping:
+                return [self._say(message="DISCONNECT")]
+        return []
+
+    def close(self, code: int, reason: str) -> tuple[int, str] | None:
+        self._closed = True
+        return (CloseCode.DONE if code == CloseCode.RESTART else code), reason
+
+    # --- what is said ---
+
+    def _say(self, *, replaceable: bool = False, **fields: Any) -> Say:
+        frame = msgspec.json.encode({"uid": self._uid, **fields}).decode()
+        return Say(frame, "segments" if replaceable else None)
+
+    def _name(self, language: str, probability: float) -> list[Step]:
+        """Once, before any segments: some clients take the first message for this one."""
+        if self._language or not language:
+            return []
+        self._language = language
+        return [self._say(language=language, language_prob=probability)]
+
+    def _show(self) -> list[Step]:
+        """The open segment has changed, or there is none any more."""
+        text = self._unfinished.text
+        if not self._language or text == (self._open_text if self._is_open else ""):
+            return []
+        return self._list(text, *self._unfinished.span_s, replaceable=bool(text))
+
+    def _complete(self, final: Final) -> list[Step]:
+        """Said at once and never replaced, so that no list, however short, misses one."""
+        self._unfinished.settle(final)
+        if not final.text:
+            return self._show()
+        steps = self._name(final.language, POSSIBLE)
+        rest = self._unfinished.text
+        if not rest and self._open_text != final.text:
+            # At the end the package keeps the last open text besides, unless it was completed as it is.
+            steps += self._list(final.text, final.start, final.end, replaceable=True)
+        segment = self._segment(final.text, final.start, final.end)
+        words = {"words": [_word(word) for word in final.words]} if final.words else {}
+        self._end_s = float(segment["end"])
+        self._completed = [*self._completed, segment | words][-self._repeated :]
+        return steps + self._list(rest, *self._unfinished.span_s)
+
+    def _list(self, text: str, start_s: float, end_s: float, replaceable: bool = False) -> list[Step]:
+        """The last segments and the open one, if it has a text. Never an empty list."""
+        self._is_open, self._open_text = bool(text), text or self._open_text
+        rest = [self._segment(text, start_s, end_s, completed=False)] if text else []
+        segments = [*self._completed, *rest]
+        return [self._say(segments=segments, replaceable=replaceable)] if segments else []
+
+    def _segment(self, text: str, start_s: float, end_s: float, completed: bool = True) -> dict[str, Any]:
+        """Begins where the one before it ends, at the earliest. Texts join without anything between them."""
+        start_s = max(start_s, self._end_s)
+        end_s = max(end_s, start_s + SHORTEST_S)
+        return {
+            "start": f"{start_s:.3f}",
+            "end": f"{end_s:.3f}",
+            "text": f" {text.strip()}",
+            "completed": completed,
+        }
+
+
+def _start(hello: Hello, shake: Handshake) -> Start:
+    """What the hello asks for. Raises Refused."""
+    encoding = ENCODINGS.get(hello.audio_format or "float32")
+    if encoding is None:
+        raise Refused("bad_audio_format", f"`audio_format` must be one of: {', '.join(ENCODINGS)}.")
+    hotwords = hello.hotwords.split(",") if isinstance(hello.hotwords, str) else hello.hotwords
+    return Start(
+        AudioFormat(encoding, SAMPLE_RATE),
+        language=_language(hello.language),
+        bed=shake.bed,
+        words=bool(hello.word_timestamps),
+        hotwords=hotwords or [],
+        prompt=hello.initial_prompt or "",
+        task=hello.task or "transcribe",
+    )
+
+
+def _uid_of(frame: str | bytes) -> str:
+    """As far as it can be read: the package shows its user no error without it."""
+    try:
+        return msgspec.json.decode(frame, type=_Named).uid
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return ""
+
+
+def _language(asked: str | None) -> str | None:
+    """`zh-TW` is zh; empty: detect it."""
+    return (asked or "").lower().replace("_", "-").partition("-")[0] or None
+
+
+def _word(word: TimedWord) -> dict[str, Any]:
+    return {"word": word.text, "start": word.start, "end": word.end, "probability": word.probability}
+
+
+def _to_s16(frame: bytes) -> bytes:
+    """Unsigned bytes around 128 as pcm_s16le."""
+    pcm = bytearray(2 * len(frame))
+    pcm[1::2] = frame.translate(_TO_SIGNED)
+    return bytes(pcm)
