@@ -12,6 +12,7 @@ effects are returned) or a shell (does I/O, decides nothing).
     ward/         who reads it: beds, viewers, captions
     app.py        the one place that knows all parts: build, warm up, ready, drain, stop
     chronicle.py  from a session's records to the journal, and from there to viewers and back
+    doors.py      where clients come in; discovery.py: how Home Assistant finds its own
     config.py     every setting, once: flag = environment = TOML key
     events.py     the vocabulary between the stages
     metrics.py    what is counted; vitals.py: how the gateway is; logs.py: what it says

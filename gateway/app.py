@@ -13,7 +13,6 @@ from gateway.chronicle import Chronicle
 from gateway.config import Settings
 from gateway.connection import routes
 from gateway.connection.closing import CloseCode
-from gateway.connection.door import open_door, serve, why_not
 from gateway.connection.effects import Record
 from gateway.connection.gate import GateError, build_gate
 from gateway.connection.messages import Final, Notice, Partial
@@ -22,6 +21,7 @@ from gateway.connection.ports import Member
 from gateway.connection.session import State
 from gateway.connection.viewer import Viewers
 from gateway.detection.silero import SileroModel, load_silero
+from gateway.doors import DoorError, Doors
 from gateway.errands import Errands
 from gateway.events import AudioFormat, Hypothesis, Job, ModelInfo
 from gateway.inference.load import LoadLevel
@@ -72,8 +72,10 @@ class Gateway:
         self._overload = Overload()
         self._silero: SileroModel | None = None
         self._engine_died = False
-        self._runner = serve(routes.build(self, self.gate, self.viewers, static), settings.server)
-        self._door: asyncio.Server | None = None
+        try:
+            self._doors = Doors(routes.build(self, self.gate, self.viewers, static), self)
+        except DoorError as error:
+            raise StartError(str(error)) from error
         self._ticker: asyncio.Task[None] | None = None
         self._dismissed = asyncio.Event()
         self._vitals = Vitals(
@@ -89,30 +91,31 @@ class Gateway:
             await self._chronicle.open(self.settings.journal)
         except JournalError as error:
             raise StartError(str(error)) from error
-        settings, context = self.settings.server, self.tls.context if self.tls else None
-        await self._runner.setup()
-        assert self._runner.server is not None  # setup() made it
         try:
-            self._door = await open_door(self._runner.server, settings, self.gate.trusted, context)
-        except OSError as error:
-            await self._runner.cleanup()
+            port = await self._doors.open(self.gate.trusted, self.tls.context if self.tls else None)
+        except DoorError as error:
             await self._chronicle.journal.close()
-            raise StartError(f"Cannot listen on {settings.host}:{settings.port}: {why_not(error)}") from error
+            raise StartError(str(error)) from error
         self._ticker = asyncio.create_task(self._tick_forever())
-        return int(self._door.sockets[0].getsockname()[1])
+        return port
 
     async def warm_up(self) -> ModelInfo:
-        """Load the models and take speakers. Raises EngineError."""
+        """Load the models and take speakers. Raises EngineError, StartError."""
         if self.settings.detection.silero:
             self._silero = await asyncio.to_thread(load_silero)
         Captioner(self.settings.transcript)  # loads the dictionaries that all sessions share
         self._vitals.model = await self._worker.start()
         self.viewers.demo = self._vitals.model.demo
+        try:
+            await self._doors.announce()
+        except DoorError as error:
+            raise StartError(str(error)) from error
         return self._vitals.model
 
     async def stop(self) -> None:
         """Drain: no new speakers, finals for the open utterances within the grace time, then the end."""
         self._vitals.draining = True
+        self._doors.drain()
         for speaker in self._roster:
             speaker.notify(Notice("going_away", "The gateway stops; reconnect to the next one."))
             speaker.drain()
@@ -127,9 +130,7 @@ class Gateway:
         if self._ticker:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        if self._door:
-            self._door.close()
-        await self._runner.cleanup()
+        await self._doors.close()
         await self._worker.stop()
         await self._chronicle.journal.close()
         if self._recorder:

@@ -239,6 +239,28 @@ class JournalSettings(Section):
     record_retention_h: float = Field(24, gt=0, description="Recorded audio is deleted after so many hours.")
 
 
+class WyomingSettings(Section):
+    """A port for Home Assistant. Its protocol knows no keys: who may speak is known by address."""
+
+    wyoming_port: int = Field(
+        -1, ge=-1, le=65535, description="Port for Wyoming, by custom 10300. 0: any free one. -1: none."
+    )
+    wyoming_host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on for Wyoming. Another than loopback needs `wyoming_allow`.",
+    )
+    wyoming_allow: str = Field(
+        "",
+        description="Addresses or networks that may speak Wyoming, with commas. Empty: this machine alone.",
+    )
+    wyoming_bed: str = Field(
+        "", description="The bed whose viewers read what is spoken over Wyoming. Empty: none."
+    )
+    wyoming_announce: bool = Field(
+        False, description="Tell the network by mDNS, so that Home Assistant finds this gateway."
+    )
+
+
 class LogSettings(Section):
     """What the gateway says of itself. Never transcript text or audio."""
 
@@ -262,4 +284,5 @@ class Settings(Section):
     transcript: TranscriptSettings = TranscriptSettings()
     ward: WardSettings = WardSettings()
     journal: JournalSettings = JournalSettings()
+    wyoming: WyomingSettings = WyomingSettings()
     log: LogSettings = LogSettings()
