@@ -161,6 +161,7 @@ NEEDS = {
     "/v1/audio/transcriptions": Need.SPEAK,
     "/v1/audio/translations": Need.SPEAK,
     "/v1/models": Need.LOGIN,
+    "/v1/models/{id}": Need.LOGIN,
     "/v1/listen": Need.SPEAK,
     "/whisperlive": Need.SPEAK,
     "/ws": Need.SPEAK,

@@ -15,6 +15,7 @@ OPENAI_ROUTES = (
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
     "/v1/models",
+    "/v1/models/{id}",
 )
 DEEPGRAM_ROUTES = ("/v1/listen",)
 BUSY = {429, 503}

@@ -6,7 +6,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.connection import beds, foreign_websocket, viewer, websocket
+from gateway.connection import beds, foreign_websocket, openai_http, viewer, websocket
 from gateway.connection.door import Seats, hurry
 from gateway.connection.gate import PRINCIPAL, Gate, is_websocket
 from gateway.connection.login import Login
@@ -58,6 +58,7 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
             web.get("/login", _page(static / "login.html")),
             *Login(gate).routes(),
             *beds.routes(ports),
+            *openai_http.routes(ports, gate),
             *_operations(ports),
             *(_trust(ports.tls, static) if ports.tls else []),
         ]

@@ -39,7 +39,7 @@ UPDATES = {
     "session.update": "session.updated",
     "transcription_session.update": "transcription_session.updated",
 }
-CLOSING = {
+CLOSING: dict[int, int] = {
     CloseCode.RESTART: CloseCode.GOING_AWAY,
     CloseCode.IDLE: CloseCode.GOING_AWAY,
     CloseCode.TOO_FAST: CloseCode.OVERLOADED,
@@ -230,20 +230,13 @@ class Realtime:
         return []
 
     def close(self, code: int, reason: str) -> tuple[int, str]:
-        return CLOSING.get(CloseCode(code), code), reason
+        return CLOSING.get(code, code), reason
 
     # --- saying ---
 
     def _say_session(self, kind: str) -> Step:
-        about: Event = {
-            "object": "realtime.transcription_session",
-            "id": self._events.session_id,
-            "expires_at": self._expires_at,
-        }
-        if self._events.beta or kind.startswith("transcription_session."):
-            session = about | self._config.said_flat() | {"client_secret": None}
-        else:
-            session = about | {"type": "transcription"} | self._config.said()
+        flat = self._events.beta or kind.startswith("transcription_session.")
+        session = self._config.said(self._events.session_id, self._expires_at, flat)
         return Say(encode(self._events.session(kind, session)))
 
 

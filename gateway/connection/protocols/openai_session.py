@@ -143,24 +143,21 @@ class Config:
             pre_roll_ms=self.turns.prefix_padding_ms if self.turns else None,
         )
 
-    def said(self) -> Event:
-        """The session object of GA, less its ids."""
-        ga = ENCODINGS[self.audio.encoding][0]
-        form = {"type": ga, "rate": self.audio.sample_rate} if ga == "audio/pcm" else {"type": ga}
-        return {"include": self.include, "audio": {"input": {"format": form} | self._common()}}
-
-    def said_flat(self) -> Event:
-        """The session object of the beta, less its ids."""
-        common = {INPUT[name]: value for name, value in self._common().items()}
-        form = {"input_audio_format": ENCODINGS[self.audio.encoding][1]}
-        return {"include": self.include, "modalities": ["text"]} | form | common
-
-    def _common(self) -> Event:
-        return {
+    def said(self, session_id: str, expires_at: int, flat: bool) -> Event:
+        """The session object of GA, or the flat one of the beta. `expires_at`: Unix seconds."""
+        about = {"object": "realtime.transcription_session", "id": session_id, "expires_at": expires_at}
+        ga, beta = ENCODINGS[self.audio.encoding]
+        rate = {"rate": self.audio.sample_rate} if ga == "audio/pcm" else {}
+        said = {
+            "format": beta if flat else {"type": ga} | rate,
             "transcription": msgspec.to_builtins(self.transcription),
             "noise_reduction": msgspec.to_builtins(self.noise_reduction),
             "turn_detection": self.turns.said() if self.turns else None,
         }
+        if flat:
+            beta_only = {"modalities": ["text"], "client_secret": None}
+            return about | beta_only | {"include": self.include} | {INPUT[k]: v for k, v in said.items()}
+        return about | {"type": "transcription", "include": self.include, "audio": {"input": said}}
 
 
 @dataclass(frozen=True, slots=True)
