@@ -203,6 +203,15 @@ class TranscriptSettings(Section):
     )
 
 
+class UploadSettings(Section):
+    """Files that are sent whole, to be transcribed behind everything live."""
+
+    max_uploads: int = Field(4, ge=1, description="Files at the same time; one more is refused (429).")
+    max_upload_bytes: int = Field(25 << 20, ge=1024, description="Largest file; a larger one gets 413.")
+    max_upload_audio_s: float = Field(7200, gt=0, description="Longest audio in a file; else 400.")
+    upload_timeout_s: float = Field(1800, gt=0, description="From first byte to transcript; else 504.")
+
+
 class WardSettings(Section):
     """Beds and those who watch them."""
 
@@ -242,23 +251,15 @@ class JournalSettings(Section):
 class WyomingSettings(Section):
     """A port for Home Assistant. Its protocol knows no keys: who may speak is known by address."""
 
-    wyoming_port: int = Field(
-        -1, ge=-1, le=65535, description="Port for Wyoming, by custom 10300. 0: any free one. -1: none."
-    )
+    wyoming_port: int = Field(-1, ge=-1, le=65535, description="Usually 10300. -1: none; 0: any free one.")
     wyoming_host: str = Field(
-        "127.0.0.1",
-        description="Address to listen on for Wyoming. Another than loopback needs `wyoming_allow`.",
+        "127.0.0.1", description="Address to listen on. Beyond loopback: name `wyoming_allow`."
     )
     wyoming_allow: str = Field(
-        "",
-        description="Addresses or networks that may speak Wyoming, with commas. Empty: this machine alone.",
+        "", description="Addresses or networks that may speak, with commas. Empty: this machine alone."
     )
-    wyoming_bed: str = Field(
-        "", description="The bed whose viewers read what is spoken over Wyoming. Empty: none."
-    )
-    wyoming_announce: bool = Field(
-        False, description="Tell the network by mDNS, so that Home Assistant finds this gateway."
-    )
+    wyoming_bed: str = Field("", description="Bed at which the speakers are heard. Empty: none.")
+    wyoming_announce: bool = Field(False, description="Tell the network by mDNS that it is here.")
 
 
 class LogSettings(Section):
@@ -282,6 +283,7 @@ class Settings(Section):
     detection: DetectionSettings = DetectionSettings()
     inference: InferenceSettings = InferenceSettings()
     transcript: TranscriptSettings = TranscriptSettings()
+    upload: UploadSettings = UploadSettings()
     ward: WardSettings = WardSettings()
     journal: JournalSettings = JournalSettings()
     wyoming: WyomingSettings = WyomingSettings()

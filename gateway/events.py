@@ -44,6 +44,8 @@ class Kind(Enum):
     """Speech seems over: decoded as a final, thrown away if speech goes on."""
     FINAL = "final"
     """The utterance is over. Never dropped."""
+    UPLOAD = "upload"
+    """Of an uploaded file: decoded like a FINAL, behind everything live."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,10 @@ class Metrics:
         self.worker_restarts = self._counter("worker_restarts", "Times the engine's process died.")
         self.errors = self._counter("errors", "Sessions ended by an error.", "code")
         self.refused = self._counter("refused", "Requests refused: without the right, or too many.", "code")
+        self.uploads = self._counter("uploads", "Files sent to be transcribed.", "outcome")
+        self.upload_audio_s = self._counter("upload_audio_seconds", "Seconds of audio in such files.")
         self._counts = {
+            "upload_audio_s": self.upload_audio_s,
             "stable_words": self.stable_words,
             "corrected_words": self.corrected_words,
         }
@@ -54,6 +57,8 @@ class Metrics:
                 self.suppressed.labels(label).inc(value)
             case "refused":
                 self.refused.labels(label).inc(value)
+            case "upload":
+                self.uploads.labels(label).inc(value)
             case "error":
                 self.errors.labels(label).inc(value)
             case _:

@@ -80,5 +80,6 @@ class Vitals:
         depths = {
             "final": lambda: float(self.worker.depth[0]),
             "partial": lambda: float(self.worker.depth[1]),
+            "upload": lambda: float(self.worker.waiting_uploads),
         }
         metrics.watch_labelled("queue_depth", "Jobs waiting.", "kind", depths)

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import ssl
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import cast
 
 from aiohttp import web
@@ -158,12 +158,14 @@ def _say(request: web.Request, no: Refusal) -> web.Response:
     return web.json_response(said.body, status=said.status, headers=said.headers)
 
 
-def hurry(timeout_s: float) -> Middleware:
-    """A middleware: a request's body comes at once, or not at all; nobody holds a handler byte by byte."""
+def hurry(timeout_s: float, except_at: Collection[str] = ()) -> Middleware:
+    """A middleware: a request's body comes at once, or not at all; nobody holds a handler byte by byte.
+    `except_at`: routes whose handlers read it themselves, and mind the time themselves."""
 
     @web.middleware
     async def read_first(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.can_read_body:
+        resource = request.match_info.route.resource
+        if request.can_read_body and not (resource and resource.canonical in except_at):
             try:
                 async with asyncio.timeout(timeout_s):
                     await request.read()

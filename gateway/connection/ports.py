@@ -153,7 +153,8 @@ class Ports(Protocol):
     def publish(self, session: int, bed: str, partial: Partial) -> None: ...
     def record(self, member: Member, record: Record) -> None: ...
     def measure(self, name: str, value: float, label: str) -> None:
-        """`label`: of a figure of a session, the protocol; of a refusal or an error, its code."""
+        """`label`: of a figure of a session, the protocol; of a refusal or an error, its code; of an upload,
+        its outcome."""
 
     async def transcribe(self, job: Job) -> Hypothesis:
         """A job that belongs to no speaker, answered after everything live. Raises EngineBusy."""

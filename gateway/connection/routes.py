@@ -6,7 +6,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.connection import beds, foreign_websocket, openai_http, viewer, websocket
+from gateway.connection import beds, foreign_websocket, openai_http, transcriptions, viewer, websocket
 from gateway.connection.door import Seats, hurry
 from gateway.connection.gate import PRINCIPAL, Gate, is_websocket
 from gateway.connection.login import Login
@@ -37,7 +37,7 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
     gate.on_refusal = lambda code: ports.measure("refused", 1, code)
     headers = PAGE_HEADERS | (HSTS if ports.tls and not ports.tls.self_signed else {})
     server = ports.settings.server
-    in_time = hurry(server.handshake_timeout_s)
+    in_time = hurry(server.handshake_timeout_s, transcriptions.PATHS)
     app = web.Application(middlewares=[_secure(headers), gate.admit, in_time], client_max_size=1 << 16)
     app[foreign_websocket.OPEN] = set()
     app.on_shutdown.append(foreign_websocket.hang_up)
@@ -58,6 +58,7 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
             web.get("/login", _page(static / "login.html")),
             *Login(gate).routes(),
             *beds.routes(ports),
+            *transcriptions.routes(ports),
             *openai_http.routes(ports, gate),
             *_operations(ports),
             *(_trust(ports.tls, static) if ports.tls else []),

@@ -8,8 +8,13 @@ both: with different beams they would share only the encoder, and the finals wou
 The batch is whatever is queued when the engine is free, capped by `max_batch_size` and by what a pass may
 cost (cost.py). What was in flight when the worker died comes back to its old place, ahead of all that is
 newer; a job that was there twice goes alone, at the third death it is given up.
+
+Uploaded files come behind all that, never into the same pass, and only into passes below the target. An
+engine that takes longer even for one of their jobs works on them only when nobody has spoken for HUSH_S: what
+somebody is saying never waits for the pass of a file.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +25,12 @@ from gateway.events import Job, Kind
 from gateway.inference.context import ContextRule
 from gateway.inference.cost import PassCost
 from gateway.inference.load import Strain
+from gateway.inference.waiting import ALONE_AFTER, UploadQueue, Waiting
 
-ALONE_AFTER = 2
 GIVEN_UP_AFTER = 3
 """Deaths of the worker with the same job in flight."""
+HUSH_S = 2.0
+"""Partials of somebody who speaks are no farther apart, even when they are stretched."""
 LOOK_AHEAD = 8
 """Waiting jobs looked at per free place of a batch: `take` is bounded whatever waits."""
 
@@ -40,18 +47,6 @@ class Batch:
     """How long each job has waited."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    job: Job
-    number: int
-    """In order of arrival."""
-    bucket: int
-    added: float
-    placed: float
-    """Since when its place in the queue is held: before `added` if it replaced another."""
-    deaths: int = 0
-
-
 class Batcher:
     """Jobs in, batches out. Raises nothing; what it refuses or drops it returns or counts."""
 
@@ -61,12 +56,15 @@ class Batcher:
         """Waiting partials that a newer snapshot made worthless."""
         self._settings = settings
         self._context = context
-        self._finals: dict[int, OrderedDict[int, _Waiting]] = {}
+        self._finals: dict[int, OrderedDict[int, Waiting]] = {}
         """bucket -> number -> waiting, oldest first."""
-        self._session_finals: dict[int, OrderedDict[int, _Waiting]] = {}
-        self._partials: OrderedDict[int, _Waiting] = OrderedDict()
+        self._session_finals: dict[int, OrderedDict[int, Waiting]] = {}
+        self._partials: OrderedDict[int, Waiting] = OrderedDict()
         """session -> waiting, in order of place."""
-        self._in_flight: dict[int, list[_Waiting]] = {}
+        self._uploads = UploadQueue()
+        self._live_at = -math.inf
+        """When the last live job came."""
+        self._in_flight: dict[int, list[Waiting]] = {}
         self._final_count = 0
         self._next_number = 0
         self._next_batch = 0
@@ -83,8 +81,21 @@ class Batcher:
         """Waiting (finals, partials)."""
         return self._final_count, len(self._partials)
 
+    @property
+    def waiting_uploads(self) -> int:
+        """Waiting jobs of uploaded files."""
+        return len(self._uploads)
+
+    def pause_s(self, now: float) -> float | None:
+        """How long a file has to wait now that `take` gave nothing; None: none waits."""
+        first = self._uploads.first()
+        return max(0.0, self._live_at + HUSH_S - now) if first else None
+
     def strain(self, now: float) -> Strain:
-        """How long the oldest final and the first partial in line have waited."""
+        """How long the oldest final and the first partial in line have waited. What waits behind the pass of
+        a file is no sign of too many speakers."""
+        if any(_is_upload(chosen) for chosen in self._in_flight.values()):
+            return Strain(0.0, 0.0, self._final_count / self._settings.max_queued_finals)
         final, partial = self._oldest_final(), next(iter(self._partials.values()), None)
         return Strain(
             now - final.added if final else 0.0,
@@ -93,11 +104,15 @@ class Batcher:
         )
 
     def add(self, job: Job, now: float) -> bool:
-        """Queue a job. False: refused, too many finals wait."""
+        """Queue a job. False: refused, too many of its kind wait."""
+        bucket = self._context.padded_frames(job.features.shape[-1], job.kind)
+        waiting = Waiting(job, self._next_number, bucket, now, now)
+        if job.kind is Kind.UPLOAD:
+            self._next_number += 1
+            return self._uploads.add(waiting)
+        self._live_at = now
         if job.kind is not Kind.PARTIAL and self._final_count >= self._settings.max_queued_finals:
             return False
-        bucket = self._context.padded_frames(job.features.shape[-1], job.kind)
-        waiting = _Waiting(job, self._next_number, bucket, now, now)
         self._next_number += 1
         if job.kind is Kind.PARTIAL:
             self._add_partial(waiting)
@@ -119,13 +134,14 @@ class Batcher:
     def forget(self, session: int) -> None:
         """The session is gone: its waiting jobs are dropped."""
         self._partials.pop(session, None)
+        self._uploads.forget(session)
         for waiting in list(self._session_finals.get(session, {}).values()):
             self._remove_final(waiting)
         self._disown(lambda job: job.session == session)
 
     def take(self, now: float) -> Batch | None:
         """What shares the next pass; None when nothing can run."""
-        chosen = self._choose_finals() or self._choose_partials()
+        chosen = self._choose_finals() or self._choose_partials() or self._choose_uploads(now)
         if not chosen:
             return None
         batch = Batch(
@@ -152,6 +168,8 @@ class Batcher:
             waiting.deaths += 1
             if waiting.deaths >= GIVEN_UP_AFTER:
                 given_up.append(waiting.job)
+            elif waiting.job.kind is Kind.UPLOAD:
+                self._uploads.put_back(waiting)
             elif waiting.job.kind is not Kind.PARTIAL:
                 self._add_final(waiting)
             elif self._is_superseded(waiting.job):
@@ -163,11 +181,11 @@ class Batcher:
 
     # --- choosing -------------------------------------------------------------------------------------------
 
-    def _oldest_final(self) -> _Waiting | None:
+    def _oldest_final(self) -> Waiting | None:
         heads = [next(iter(queue.values())) for queue in self._finals.values()]
         return min(heads, key=lambda waiting: waiting.number, default=None)
 
-    def _choose_finals(self) -> list[_Waiting]:
+    def _choose_finals(self) -> list[Waiting]:
         oldest = self._oldest_final()
         if oldest is None:
             return []
@@ -183,7 +201,7 @@ class Batcher:
                 chosen.append(waiting)
         return chosen
 
-    def _choose_partials(self) -> list[_Waiting]:
+    def _choose_partials(self) -> list[Waiting]:
         flying = {
             waiting.job.session
             for chosen in self._in_flight.values()
@@ -200,13 +218,26 @@ class Batcher:
             del self._partials[waiting.job.session]
         return chosen
 
-    def _places(self, first: _Waiting) -> int:
+    def _choose_uploads(self, now: float) -> list[Waiting]:
+        first = self._uploads.first()
+        if first is None:
+            return []
+        target_s = self._settings.target_pass_ms / 1000
+        if self._costs[True].predict_s(first.bucket) > target_s and now < self._live_at + HUSH_S:
+            return []
+        return self._uploads.take(self._places_within(target_s, first))
+
+    def _places(self, first: Waiting) -> int:
         """How many jobs like `first` one pass may hold; itself always."""
         if first.deaths >= ALONE_AFTER:
             return 1
         cost = self._costs[first.job.kind is not Kind.PARTIAL]
         # Where one job alone is slower than the target, doubling the pass is worth what it saves the others.
         limit_s = max(self._settings.target_pass_ms / 1000, 2 * cost.predict_s(first.bucket))
+        return self._places_within(limit_s, first)
+
+    def _places_within(self, limit_s: float, first: Waiting) -> int:
+        cost = self._costs[first.job.kind is not Kind.PARTIAL]
         places = 1
         while places < self.max_batch_size and cost.predict_s((places + 1) * first.bucket) <= limit_s:
             places += 1
@@ -214,7 +245,7 @@ class Batcher:
 
     # --- the queues -----------------------------------------------------------------------------------------
 
-    def _add_partial(self, waiting: _Waiting) -> None:
+    def _add_partial(self, waiting: Waiting) -> None:
         session = waiting.job.session
         replaced = self._partials.get(session)
         if replaced:
@@ -227,12 +258,12 @@ class Batcher:
         self.dropped_partials += 1
 
     def _is_superseded(self, partial: Job) -> bool:
-        finals = self._session_finals.get(partial.session, OrderedDict[int, _Waiting]())
+        finals = self._session_finals.get(partial.session, OrderedDict[int, Waiting]())
         return partial.session in self._partials or any(
             waiting.job.utterance == partial.utterance for waiting in finals.values()
         )
 
-    def _add_final(self, waiting: _Waiting) -> None:
+    def _add_final(self, waiting: Waiting) -> None:
         for queues, key in ((self._finals, waiting.bucket), (self._session_finals, waiting.job.session)):
             queue = queues.setdefault(key, OrderedDict())
             came_back = bool(queue) and next(reversed(queue)) > waiting.number
@@ -241,7 +272,7 @@ class Batcher:
                 queues[key] = OrderedDict(sorted(queue.items()))
         self._final_count += 1
 
-    def _remove_final(self, waiting: _Waiting) -> None:
+    def _remove_final(self, waiting: Waiting) -> None:
         for queues, key in ((self._finals, waiting.bucket), (self._session_finals, waiting.job.session)):
             del queues[key][waiting.number]
             if not queues[key]:
@@ -256,3 +287,8 @@ class Batcher:
 
 def _identity(job: Job) -> tuple[int, int, int]:
     return job.session, job.utterance, job.revision
+
+
+def _is_upload(chosen: list[Waiting]) -> bool:
+    """A pass holds nothing else then."""
+    return bool(chosen) and chosen[0].job.kind is Kind.UPLOAD

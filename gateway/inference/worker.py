@@ -6,6 +6,7 @@ first time, then after growing pauses. Nobody outside notices but for a WorkerDi
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -129,6 +130,11 @@ class Worker:
         """Waiting (finals, partials)."""
         return self._batcher.depth
 
+    @property
+    def waiting_uploads(self) -> int:
+        """Waiting jobs of uploaded files."""
+        return self._batcher.waiting_uploads
+
     def strain(self) -> Strain:
         """How long jobs wait, for a LoadGauge."""
         return self._batcher.strain(self._now())
@@ -177,7 +183,9 @@ class Worker:
             batch = self._batcher.take(self._now())
             if batch is None:
                 self._work.clear()
-                await self._work.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._batcher.pause_s(self._now())):
+                        await self._work.wait()
                 if child.exited.done():
                     raise ChildDied("it ended while idle")
                 continue
