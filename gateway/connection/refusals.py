@@ -41,6 +41,7 @@ def refusal(
     if route in OPENAI_ROUTES:
         return Refusal(status, _openai(status, code, message, param), headers | _retry(status))
     if route in DEEPGRAM_ROUTES:
+        status = 429 if status == 503 else status  # the way Deepgram says that it is full
         said = {"err_code": _DEEPGRAM_CODES.get(status, code.upper()), "err_msg": message}
         headers |= {"dg-request-id": connection, "dg-error": message.encode("ascii", "replace").decode()}
         return Refusal(status, said | {"request_id": connection}, headers)

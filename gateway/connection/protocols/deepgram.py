@@ -174,7 +174,7 @@ class Deepgram:
             return self._schema_error(str(error), text)
         match control.type:
             case "KeepAlive":
-                return [Tell(Ping())]
+                return [Tell(Ping())] if self._whole else []
             case "Finalize":
                 self._results.finalize()
                 return [Tell(Flush(self._samples))] if self._whole else self._results.flushed(0.0)
@@ -198,7 +198,8 @@ class Deepgram:
             why = "KEYTERM_LIMIT_EXCEEDED" if no.code in KEYTERM_LIMITS else "KEYTERMS_NOT_SUPPORTED"
             return [Say(self._shapes.not_configured(f"CONFIGURE_{why}", no.message))]
         self._start = start
-        return [Tell(Configure(start)), Say(self._shapes.configured(keyterms))]
+        told: list[Step] = [Tell(Configure(start))] if self._whole else []
+        return [*told, Say(self._shapes.configured(keyterms))]
 
     # --- the end ---
 
