@@ -566,8 +566,9 @@ def test_the_chinese_readme_is_traditional() -> None:
 # --- what the documents show, tried on a real gateway -------------------------------------------------------------
 
 
-def example(language: str) -> str:
-    return next(content for found, content in blocks(read(README)) if found == language)
+def example(language: str, having: str = "") -> str:
+    found = blocks(read(README))
+    return next(content for kind, content in found if kind == language and having in content)
 
 
 @pytest.mark.slow
@@ -584,6 +585,17 @@ async def test_the_python_client_of_the_readme_works(gateway: RunningGateway, tm
     lines = said.decode().splitlines()
     assert lines[-1].endswith("en I am cold.")
     assert lines[0].startswith("...")
+
+
+@pytest.mark.slow
+async def test_the_openai_client_of_the_readme_works(gateway: RunningGateway) -> None:
+    """With nothing but the address changed it prints what the recording says."""
+    program = example("python", "OpenAI").replace("http://127.0.0.1:8001", gateway.url)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=environment()
+    )
+    said, _ = await process.communicate()
+    assert said.decode().strip() == "I am cold."
 
 
 @pytest.mark.slow
