@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from gateway.config import Settings
 from gateway.connection import origin
 from gateway.connection.access import OPEN, AccessError
 from gateway.connection.credentials import (
@@ -24,11 +25,14 @@ from gateway.connection.credentials import (
     make_token,
 )
 from gateway.connection.limits import source_of
+from gateway.connection.messages import Audio, Start
 from gateway.connection.opening import Refused, check_bed
 from gateway.connection.protocols import native
+from gateway.connection.protocols.codec import End, Handshake, Say, Tell
+from gateway.connection.protocols.deepgram import Deepgram
 from gateway.detection.audio import ENCODINGS, AudioDecoder, AudioError
 from gateway.detection.opus import MAX_PACKET_SAMPLES, OpusStream
-from gateway.events import SAMPLE_RATE, AudioFormat
+from gateway.events import SAMPLE_RATE, AudioFormat, ModelInfo
 from gateway.ward import cursor, export
 from gateway.ward.captions import Watch
 from gateway.ward.records import CaptionRow
@@ -172,6 +176,26 @@ def request_headers(data: bytes) -> None:
     assert not following.startswith("//")
 
 
+def deepgram(data: bytes) -> None:
+    """Frames of a Deepgram client, text where they begin as JSON: one start first, then whole samples; what is
+    said is JSON of a known type; nothing follows the end."""
+    container, *frames = data.split(b"\n")
+    query = {} if container else {"encoding": ["linear16"], "sample_rate": ["16000"]}
+    model = ModelInfo("demo", "cpu", "int8", 80, ("en", "zh"), demo=True)
+    codec = Deepgram(Handshake("id", model, Settings(), 0.0, 0.0, query=query))
+    steps = codec.open()
+    for frame in frames:
+        steps += codec.receive(frame.decode("utf-8", "replace") if frame[:1] in b"{[" else frame, 0.0)
+    told = [step.message for step in steps if isinstance(step, Tell)]
+    assert not told or isinstance(told[0], Start)
+    assert sum(isinstance(message, Start) for message in told) <= 1
+    for message in told:
+        assert container or not isinstance(message, Audio) or len(message.payload) % 2 == 0
+    for step in steps:
+        assert not isinstance(step, Say) or msgspec.json.decode(step.frame)["type"]
+    assert not any(isinstance(step, End) for step in steps[:-1])
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -183,5 +207,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         last_event_id,
         export_text,
         request_headers,
+        deepgram,
     )
 }

@@ -91,7 +91,7 @@ class Results:
         end = max(final.end, *(word.end_s for word in said.words)) if said.words else final.end
         end = max(self._covered_s, min(round(end, 3), self._sent_s))
         if said.words:
-            self._last_word_s = min(end, round(said.words[-1].end_s, 3))
+            self._last_word_s = min(end, max(self._covered_s, round(said.words[-1].end_s, 3)))
         pause = not final.cut and (self._asked.endpointing or from_finalize)
         step = self._cover(end, said, speech_final=pause, from_finalize=from_finalize)
         return [step, *self._end_utterance()]
