@@ -4,63 +4,51 @@ Its clients read every list as a whole: what is completed stays as it is, in ord
 segment may be an open one, which changes until it is completed with the text that it had last.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from gateway.connection.closing import CloseCode
 from gateway.connection.messages import (
     Audio,
     Error,
     Final,
+    Flush,
     Notice,
     Partial,
     ServerMessage,
-    Start,
+    Speech,
     Started,
     Stop,
     Stopped,
     TimedWord,
 )
 from gateway.connection.opening import Refused, open_stream
-from gateway.connection.protocols.codec import End, Handshake, Say, Step, Tell, WholeSamples
+from gateway.connection.protocols.codec import WIDTHS, End, Handshake, Say, Step, Tell, WholeSamples
 from gateway.connection.protocols.unfinished import Pulse, Unfinished
-from gateway.events import AudioFormat
+from gateway.connection.protocols.whisperlive_hello import (
+    SAMPLE_RATE,
+    Hello,
+    decode,
+    start_of,
+    to_s16,
+    uid_of,
+)
 from gateway.transcript.language import LIKELY
 
 END_OF_AUDIO = "END_OF_AUDIO"
 BACKEND = "faster_whisper"
 """The package collects a transcript from this one only."""
-ENCODINGS = {"float32": "pcm_f32le", "int16": "pcm_s16le", "uint8": "pcm_s16le"}
-SAMPLE_RATE = 16_000
 BAD_MESSAGE = 1008
 MAX_REPEATED = 100
+QUIET_S = 2.0
+"""A client that plays a file ends without silence, waits for texts and then hangs up: so long after its last
+audio the open utterance gets its final."""
 WAIT_MIN = 1.0
 SHORTEST_S = 0.001
 """Of a segment: the package takes an empty one that is repeated for a new one."""
 POSSIBLE = 0.5
 """What is said of a language that no partial had: not that it was LIKELY."""
-_TO_SIGNED = bytes(byte ^ 0x80 for byte in range(256))
-
-
-class _Named(Struct):
-    uid: Annotated[str, Meta(max_length=128)]
-
-
-class Hello(_Named):
-    """The first frame."""
-
-    language: str | None = None
-    task: str | None = None
-    send_last_n_segments: int | None = None
-    hotwords: str | list[str] | None = None
-    initial_prompt: str | None = None
-    word_timestamps: bool | None = None
-    audio_format: str | None = None
-
-
-_decoder = msgspec.json.Decoder(Hello, strict=False)
 
 
 class WhisperLive:
@@ -74,8 +62,11 @@ class WhisperLive:
         self._hello: Hello | None = None
         self._uid = ""
         self._samples: WholeSamples | None = None
+        self._bytes_per_s = 1
         self._closed = False
         self._stopping = False
+        self._speaking = False
+        self._quiet_at = 0.0
         self._is_over = False
         """The session is as long as one may be."""
         self._language = ""
@@ -103,28 +94,34 @@ class WhisperLive:
         if frame in (END_OF_AUDIO, END_OF_AUDIO.encode()):
             self._stopping = True
             return [Tell(Stop())]
-        return self._hear(frame) if isinstance(frame, bytes) else []
+        return self._hear(frame, now) if isinstance(frame, bytes) else []
 
     def tick(self, now: float) -> list[Step]:
         if self._hello is None:
             late = now - self._shake.now >= self._shake.settings.server.start_timeout_s
             return self._refuse("Say hello first: a JSON object with `uid`.") if late else []
-        ping = None if self._closed or self._stopping else self._pulse.beat(now)
-        return [Tell(ping)] if ping else []
+        if self._closed or self._stopping:
+            return []
+        steps: list[Step] = [Tell(ping)] if (ping := self._pulse.beat(now)) else []
+        if self._speaking and now >= self._quiet_at:
+            self._speaking = False
+            steps.append(Tell(Flush(0)))
+        return steps
 
     def _begin(self, frame: str | bytes) -> list[Step]:
         try:
-            hello = _decoder.decode(frame)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            self._uid = _uid_of(frame)
+            hello = decode(frame)
+        except ValueError as error:
+            self._uid = uid_of(frame)
             return self._refuse(f"The first frame must be a JSON object with a `uid`: {error}")
         self._hello, self._uid = hello, hello.uid
         try:
-            start = _start(hello, self._shake)
+            start = start_of(hello, self._shake)
             open_stream(start, self._shake.settings, self._shake.model)
         except Refused as refused:
             return self._refuse(refused.message)
         self._samples = WholeSamples(start.audio)
+        self._bytes_per_s = WIDTHS[start.audio.encoding] * SAMPLE_RATE
         self._language = start.language or ""
         if hello.send_last_n_segments is not None:
             self._repeated = min(max(1, hello.send_last_n_segments), MAX_REPEATED)
@@ -134,12 +131,13 @@ class WhisperLive:
         first, self._closed = not self._closed, True
         return [self._say(status="ERROR", message=why), End(BAD_MESSAGE, why)] if first else []
 
-    def _hear(self, frame: bytes) -> list[Step]:
+    def _hear(self, frame: bytes, now: float) -> list[Step]:
         if self._hello is None or self._samples is None:
             return []
         if self._hello.audio_format == "uint8":
-            frame = _to_s16(frame)
+            frame = to_s16(frame)
         whole = self._samples.push(frame)
+        self._quiet_at = now + len(whole) / self._bytes_per_s + QUIET_S
         return [Tell(Audio(whole))] if whole else []
 
     # --- the session ---
@@ -148,6 +146,8 @@ class WhisperLive:
         match message:
             case Started():
                 return [self._say(message="SERVER_READY", backend=BACKEND)]
+            case Speech(state=state):
+                self._speaking = state == "started"
             case Partial():
                 self._unfinished.show(message)
                 return self._name(message.language, LIKELY) + self._show()
@@ -224,42 +224,5 @@ class WhisperLive:
         }
 
 
-def _start(hello: Hello, shake: Handshake) -> Start:
-    """What the hello asks for. Raises Refused."""
-    encoding = ENCODINGS.get(hello.audio_format or "float32")
-    if encoding is None:
-        raise Refused("bad_audio_format", f"`audio_format` must be one of: {', '.join(ENCODINGS)}.")
-    hotwords = hello.hotwords.split(",") if isinstance(hello.hotwords, str) else hello.hotwords
-    return Start(
-        AudioFormat(encoding, SAMPLE_RATE),
-        language=_language(hello.language),
-        bed=shake.bed,
-        words=bool(hello.word_timestamps),
-        hotwords=hotwords or [],
-        prompt=hello.initial_prompt or "",
-        task=hello.task or "transcribe",
-    )
-
-
-def _uid_of(frame: str | bytes) -> str:
-    """As far as it can be read: the package shows its user no error without it."""
-    try:
-        return msgspec.json.decode(frame, type=_Named).uid
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return ""
-
-
-def _language(asked: str | None) -> str | None:
-    """`zh-TW` is zh; empty: detect it."""
-    return (asked or "").lower().replace("_", "-").partition("-")[0] or None
-
-
 def _word(word: TimedWord) -> dict[str, Any]:
     return {"word": word.text, "start": word.start, "end": word.end, "probability": word.probability}
-
-
-def _to_s16(frame: bytes) -> bytes:
-    """Unsigned bytes around 128 as pcm_s16le."""
-    pcm = bytearray(2 * len(frame))
-    pcm[1::2] = frame.translate(_TO_SIGNED)
-    return bytes(pcm)

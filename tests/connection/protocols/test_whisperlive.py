@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.connection.messages import Audio, Error, Notice, Ping, Start, Stop, TimedWord
-from gateway.connection.protocols.whisperlive import WhisperLive
+from gateway.connection.messages import (
+    Audio,
+    Error,
+    Flush,
+    Notice,
+    Ping,
+    Speech,
+    Start,
+    Stop,
+    TimedWord,
+)
+from gateway.connection.protocols.whisperlive import QUIET_S, WhisperLive
 from gateway.events import AudioFormat
 from tests.connection.protocols.wires import SETTINGS, STARTED, STOPPED, Wire, final, handshake, partial
 
@@ -164,6 +174,23 @@ def test_the_last_segment_is_completed_before_the_close() -> None:
         {"start": "0.000", "end": "1.000", "text": " I am cold.", "completed": True}
     ]
     assert whisper.closed == (1000, "done")
+
+
+def test_an_utterance_ends_when_the_audio_does() -> None:
+    """A client that has played its file waits for texts and then hangs up. Once, and not while a frame that is
+    long may still be on its way to the session."""
+    whisper = ready()
+    whisper.client(bytes(4 * 16_000 * 5), now=100.0)
+    whisper.session(Speech("started", 0.2))
+    whisper.tick(100.0 + 5.0 + QUIET_S - 0.01)
+    assert Flush(0) not in whisper.told
+    whisper.tick(100.0 + 5.0 + QUIET_S)
+    whisper.tick(100.0 + 5.0 + QUIET_S + 1)
+    assert whisper.told.count(Flush(0)) == 1
+    whisper.session(Speech("stopped", 5.0), final(1, "one", 0.2, 5.0))
+    whisper.client(FLOATS, now=200.0)
+    whisper.tick(300.0)
+    assert whisper.told.count(Flush(0)) == 1
 
 
 # --- language ---
