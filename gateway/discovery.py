@@ -85,8 +85,10 @@ class Announcement:
             info = AsyncServiceInfo(**service(socket.gethostname(), address, port))
             zeroconf = announcement._zeroconf
             await (await zeroconf.async_register_service(info, allow_name_change=True))
-        except (OSError, Error) as error:
+        except BaseException as error:
             await announcement.close()
+            if not isinstance(error, OSError | Error):
+                raise
             raise DiscoveryError(f"--wyoming-announce: {error or type(error).__name__}.") from error
         return announcement
 

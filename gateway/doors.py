@@ -81,10 +81,10 @@ class Doors:
 
     async def close(self) -> None:
         """The end."""
-        if self._announcement:
-            await self._announcement.close()
         if self._door:
             self._door.close()
         if self._wyoming:
             await self._wyoming.close()
         await self._runner.cleanup()
+        if self._announcement:
+            await self._announcement.close()
