@@ -277,8 +277,7 @@ class Gateway:
     def _report(self, event: WorkerEvent) -> None:
         match event:
             case BatchDone():
-                self.metrics.batch_size.observe(event.size)
-                self.metrics.batch_s.observe(event.seconds)
+                self.metrics.passed(event.size, event.padded_frames, event.seconds)
                 self.metrics.real_time_factor.set(event.seconds / max(event.audio_s, 0.01))
             case WorkerDied():
                 self._engine_died = True

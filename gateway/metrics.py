@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from gateway.events import HOP_SAMPLES, SAMPLE_RATE
+
 LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 PASSES = (0.005, 0.01, 0.02, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
@@ -37,6 +39,7 @@ class Metrics:
         )
         self.batch_size = self._histogram("batch_size", "Jobs in one pass of the engine.", SIZES)
         self.batch_s = self._histogram("batch_seconds", "Time of one pass of the engine.", PASSES)
+        self.encoded_s = self._counter("encoded_seconds", "Seconds of audio encoded, padding included.")
         self.queue_s = self._histogram("queue_seconds", "Time a job waited for its pass.", LATENCIES)
         self.real_time_factor = self._gauge(
             "real_time_factor", "Engine time per second of speech decoded, last pass."
@@ -63,6 +66,12 @@ class Metrics:
                 self.errors.labels(label).inc(value)
             case _:
                 self._counts[name].inc(value)
+
+    def passed(self, jobs: int, padded_frames: int, seconds: float) -> None:
+        """A pass of the engine is done; frames of each of its jobs, padding included."""
+        self.batch_size.observe(jobs)
+        self.batch_s.observe(seconds)
+        self.encoded_s.inc(jobs * padded_frames * HOP_SAMPLES / SAMPLE_RATE)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when the metrics are."""

@@ -35,10 +35,12 @@ ALLOWED = {
     "connection": {"connection", "detection", "transcript", "upload", "ward"},
     "detection": {"detection"},
     "inference": {"inference"},
+    "benchmark": {"benchmark", "inference"},
     "transcript": {"transcript"},
     "upload": {"detection", "transcript", "upload"},
     "ward": {"ward"},
     "client": {"client", "connection"},
+    "loadtest": {"loadtest", "client", "connection"},
     "events": set(),
     "config": set(),
     "metrics": set(),
@@ -58,9 +60,10 @@ IMPURE = {
 HEAVY_OWNERS = {
     "ctranslate2": "inference",
     "faster_whisper": "inference",
+    "torch": ("inference/torch_encoder.py", "inference/encoders.py", "benchmark"),
     "webrtcvad": "detection/speech.py",
     "aiohttp": "connection",
-    "websockets": "client",
+    "websockets": ("client", "loadtest"),
 }
 
 
