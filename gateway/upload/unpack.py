@@ -102,12 +102,7 @@ def unpack(data: bytes, max_audio_s: float) -> Iterator[bytes]:
 
     The packets are counted first: what is honestly too long is refused before any of it is given.
     """
-    with _open(data) as container:
-        stream = _audio(container)
-        length_s = sum(
-            float((packet.duration or 0) * packet.time_base) for packet in _packets(container, stream)
-        )
-    if length_s > max_audio_s:
+    if measured_s(data) > max_audio_s:
         raise Unreadable(Verdict.TOO_LONG)
     left = int(max_audio_s * RATE)
     for samples in _decoded(data):
@@ -115,6 +110,13 @@ def unpack(data: bytes, max_audio_s: float) -> Iterator[bytes]:
         if left < 0:
             raise Unreadable(Verdict.TOO_LONG)
         yield samples
+
+
+def measured_s(data: bytes) -> float:
+    """How long the packets say that they are. Raises Unreadable, MemoryError."""
+    with _open(data) as container:
+        stream = _audio(container)
+        return sum(float((p.duration or 0) * p.time_base) for p in _packets(container, stream))
 
 
 def _decoded(data: bytes) -> Iterator[bytes]:
