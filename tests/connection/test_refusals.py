@@ -32,6 +32,8 @@ def test_deepgram_routes_have_deepgram_errors(route: str) -> None:
     said = refusal(route, 401, "no_token", "Wer da? 誰", ID)
     assert said.body == {"err_code": "INVALID_AUTH", "err_msg": "Wer da? 誰", "request_id": ID}
     assert said.headers == {"dg-request-id": ID, "dg-error": "Wer da? ?"}
+    full = refusal(route, 503, "overloaded", "Full.", ID)
+    assert (full.status, full.body["err_code"]) == (429, "TOO_MANY_REQUESTS")
 
 
 @pytest.mark.parametrize("route", ["/v1/stream", "/", "/v1/realtime", "/v1/listen"])

@@ -53,7 +53,8 @@ def said_so_far(partial: Partial, start: float) -> Said:
     """Spread over the time since `start`. It is as certain as it is stable."""
     text = partial.stable + partial.tentative
     confidence = round(len(partial.stable) / max(1, len(text)), 3)
-    return Said(text, _spread(text, max(start, partial.start), partial.end, confidence), confidence)
+    words = _spread(text, max(start, partial.start), partial.end, confidence)
+    return Said(text, words, confidence, partial.language)
 
 
 def _spread(text: str, start: float, end: float, confidence: float) -> tuple[Word, ...]:

@@ -233,13 +233,15 @@ def test_a_cut_is_no_pause() -> None:
 
 def test_a_detected_language_is_said() -> None:
     """With `language=multi`, of results and of words."""
-    client = Client(language="multi")
+    client = Client(language="multi", interim_results="true")
     client.send(SECOND)
     chinese = m.Final(1, 1, 0.0, 0.9, "你好。", "zh", 0.9)
-    [said] = client.hear(m.Speech("started", 0.0), chinese)
-    [alternative] = said["channel"]["alternatives"]
-    assert alternative["languages"] == ["zh"]
-    assert [(word["word"], word["language"]) for word in alternative["words"]] == [("你", "zh"), ("好", "zh")]
+    so_far = m.Partial(1, 1, 0.0, 0.9, "", "你好", "zh")
+    for said in client.hear(m.Speech("started", 0.0), so_far, chinese):
+        [alternative] = said["channel"]["alternatives"]
+        assert alternative["languages"] == ["zh"]
+        words = [(word["word"], word["language"]) for word in alternative["words"]]
+        assert words == [("你", "zh"), ("好", "zh")]
 
 
 def test_what_no_utf8_can_carry_does_no_harm() -> None:
