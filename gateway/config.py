@@ -180,6 +180,10 @@ class InferenceSettings(Section):
         "auto",
         description="Encoder context of finals: as short as the audio, 30 s, or as the model wants it.",
     )
+    encoder: Literal["auto", "ctranslate2", "torch"] = Field(
+        "auto",
+        description="`auto`: PyTorch's, the faster, on a GPU in float16 if installed; else CTranslate2's.",
+    )
     pass_timeout_s: float = Field(
         60, gt=0, description="A pass that takes longer means that the worker hangs: it is restarted."
     )

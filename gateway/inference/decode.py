@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import ctranslate2
-import numpy as np
-from numpy.typing import NDArray
 
 from gateway.inference.context import bucket
+from gateway.inference.encoders import join
 from gateway.inference.tokens import MAX_POSITIONS, Vocabulary
 
 MAX_ROWS = 64
@@ -33,13 +32,13 @@ SILENCE_PROBABILITY = 0.6
 class Encoded:
     """One item's encoder output, (positions, width), where the encoder has put it."""
 
-    together: NDArray[Any]
-    """(items, positions, width): of all items that were encoded together."""
+    together: Any
+    """(items, positions, width): of all items that were encoded together; numpy, or a tensor on the GPU."""
     index: int
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.together.shape[1:]
+        return tuple(self.together.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def stack(items: Iterable[Encoded]) -> Any:
     together, first = rows[0].together, rows[0].index
     if all(row.together is together and row.index == first + i for i, row in enumerate(rows)):
         return ctranslate2.StorageView.from_array(together[first : first + len(rows)])
-    return ctranslate2.StorageView.from_array(np.stack([row.together[row.index] for row in rows]))
+    return ctranslate2.StorageView.from_array(join([row.together[row.index] for row in rows]))
 
 
 def ask(model: Any, vocabulary: Vocabulary, questions: Sequence[Question]) -> list[Answer]:

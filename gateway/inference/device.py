@@ -33,19 +33,31 @@ DAMAGE_HELP = (
 )
 
 
-def load_model(spec: EngineSpec) -> Any:
-    """A ctranslate2.models.Whisper. Raises EngineError."""
+def load_model(spec: EngineSpec, model_bin: bytes | None = None) -> Any:
+    """A ctranslate2.models.Whisper, of these weights instead of its own if given. Raises EngineError."""
     check_files(Path(spec.model_dir))
+    files = _files(Path(spec.model_dir), model_bin) if model_bin else None
     device = choose_device(spec.device)
     compute_type = choose_compute_type(spec.compute_type, device)
     # The demo model's matrices are too small to share: a second thread makes it slower.
     threads = spec.cpu_threads or (1 if spec.demo else len(os.sched_getaffinity(0)))
     try:
         return ctranslate2.models.Whisper(
-            spec.model_dir, device=device, compute_type=compute_type, inter_threads=1, intra_threads=threads
+            spec.model_dir,
+            device=device,
+            compute_type=compute_type,
+            inter_threads=1,
+            intra_threads=threads,
+            files=files,
         )
     except (RuntimeError, ValueError) as error:
         raise explain(error, spec.model_dir) from error
+
+
+def _files(model_dir: Path, model_bin: bytes) -> dict[str, bytes]:
+    """The directory as CTranslate2 takes it from memory."""
+    small = (path for path in model_dir.iterdir() if path.suffix in {".json", ".txt"})
+    return {path.name: path.read_bytes() for path in small} | {"model.bin": model_bin}
 
 
 def check_files(model_dir: Path) -> None:

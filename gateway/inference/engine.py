@@ -2,8 +2,8 @@
 
 Works below faster-whisper's transcribe(): encode(), generate(), align() and detect_language() take batches
 whose items may differ in language, task, prompt and length, within the rules that decode.py and align.py
-keep. The encoder's output is kept in main memory (a copy of a few milliseconds at most), so that items can be
-regrouped freely for each step. On a CPU batching the encoder gains nothing, only the decoder is batched.
+keep. The encoder's output is kept where its items can be regrouped freely for each step (encoders.py). On a
+CPU batching the encoder gains nothing, only the decoder is batched.
 """
 
 import logging
@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ctranslate2
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from gateway.events import Hypothesis, Job, Kind, LogMel, ModelInfo, Word
+from gateway.inference import encoders
 from gateway.inference.align import Spoken, word_times
 from gateway.inference.context import EVERY_CONTEXT, FULL_FRAMES, ContextRule
 from gateway.inference.decode import Answer, Encoded, Question, ask, stack
-from gateway.inference.device import explain, is_device_fault, is_out_of_memory, load_model
+from gateway.inference.device import explain, is_device_fault, is_out_of_memory
 from gateway.inference.protocol import DECODE_FAILED, EngineSpec
 from gateway.inference.tokens import Vocabulary
 
@@ -33,25 +32,11 @@ def load(spec: EngineSpec) -> "WhisperEngine":
     return WhisperEngine(spec)
 
 
-def pad_with_silence(items: Sequence[LogMel], frames: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """(items, mel bands, frames): features lengthened with the log-mel of digital silence.
-
-    Normalised features are (max(x, top - 8) + 4) / 4 of x = log10(power), at least -10: silence lies on that
-    floor, 2 below the loudest value and never below -1.5.
-    """
-    padded = np.empty((len(items), items[0].shape[0], frames), dtype)
-    for row, features in zip(padded, items, strict=True):
-        audible = features.shape[1]
-        row[:, :audible] = features
-        row[:, audible:] = max(float(features.max()) - 2.0, -1.5)
-    return padded
-
-
 class WhisperEngine:
     """A loaded Whisper model. Not for more than one thread."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._model = load_model(spec)
+        self._model, self._encoder = encoders.load(spec)
         self._context = ContextRule(spec.short_context, spec.settings.final_context)
         self._beam = spec.settings.final_beam_size
         try:
@@ -75,6 +60,7 @@ class WhisperEngine:
         """Run every bucket once on a GPU (kernels are loaded or compiled), a short pass on a CPU."""
         lengths = EVERY_CONTEXT if self.info.device == "cuda" else EVERY_CONTEXT[:1]
         try:
+            self._encoder.warm_up()
             for frames in lengths:
                 silence = np.full((self.info.mel_bands, frames), -1.5, np.float32)
                 self._pass([Job(0, 0, 0, kind, silence, 0.0) for kind in (Kind.PARTIAL, Kind.FINAL)])
@@ -105,6 +91,7 @@ class WhisperEngine:
             if len(jobs) == 1:
                 return [_hypothesis(jobs[0], failure=DECODE_FAILED)]
             step = (len(jobs) + 1) // 2 if is_out_of_memory(error) else 1
+        self._encoder.release()
         parts = (jobs[start : start + step] for start in range(0, len(jobs), step))
         return [hypothesis for part in parts for hypothesis in self.transcribe(part)]
 
@@ -148,18 +135,9 @@ class WhisperEngine:
         encoded: dict[int, Encoded] = {}
         for (padded, _), members in groups.items():
             features = [jobs[i].features for i in members]
-            together = self._encode_padded(features, padded)
+            together = self._encoder.encode(features, padded)
             encoded.update((member, Encoded(together, i)) for i, member in enumerate(members))
         return [encoded[i] for i in range(len(jobs))]
-
-    def _encode_padded(self, features: Sequence[LogMel], frames: int) -> NDArray[Any]:
-        """(items, positions, width), in the encoder's own memory."""
-        half = self.info.device == "cuda"
-        padded = pad_with_silence(features, frames, np.float16 if half else np.float32)
-        output = self._model.encode(ctranslate2.StorageView.from_array(padded), to_cpu=True)
-        if output.dtype == ctranslate2.DataType.bfloat16:  # numpy has no such type
-            output = output.to(ctranslate2.DataType.float32)
-        return np.asarray(output)
 
     def _check(self, features: LogMel) -> None:
         if features.ndim != 2 or features.shape[0] != self.info.mel_bands:

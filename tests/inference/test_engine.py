@@ -11,7 +11,8 @@ from faster_whisper import WhisperModel
 
 from gateway.config import InferenceSettings
 from gateway.events import Hypothesis, Job, Kind
-from gateway.inference.engine import WhisperEngine, load, pad_with_silence
+from gateway.inference.encoders import pad_with_silence
+from gateway.inference.engine import WhisperEngine, load
 from gateway.inference.protocol import EngineSpec
 from tests.inference.clips import DEMO, EXTRACT, REFS, SHORT, audio, clip_job, edit_distance, features, units
 
