@@ -7,6 +7,7 @@ decoded later stays as it came).
 """
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,24 +54,37 @@ class SpeechDetector:
         if self._silero:
             self._silero.reset()
 
-    def push(self, frame: Audio) -> bool:
-        """One frame of 320 samples (20 ms); a shorter one, at a flush, is judged with zeros after it."""
-        heard = self._hear(frame)
-        self._votes.append(heard)
-        self._quiet_frames = 0 if heard else self._quiet_frames + 1
-        agreed = self._agrees(frame)
-        self._speaking = agreed and sum(self._votes) >= ON_VOTES
-        return self._speaking
+    def push(self, audio: Audio) -> list[bool]:
+        """Frames of 320 samples (20 ms) -> a flag for each.
 
-    def _hear(self, frame: Audio) -> bool:
-        pcm = (frame * 32767).astype("<i2").tobytes()
-        # is_speech raises on any other length, except odd ones, which it misreads
-        return bool(self._vad.is_speech(pcm.ljust(2 * FRAME_SAMPLES, b"\0"), SAMPLE_RATE))
-
-    def _agrees(self, frame: Audio) -> bool:
+        The last may be shorter, at a flush: it is judged with zeros after it.
+        """
+        voted, asked = [], []
+        for heard in self._hear(audio):
+            self._votes.append(heard)
+            self._quiet_frames = 0 if heard else self._quiet_frames + 1
+            voted.append(sum(self._votes) >= ON_VOTES)
+            asked.append(self._quiet_frames < HOLD_FRAMES)
         if self._silero is None:
-            return True
-        self._peak = max(self._peak * PEAK_DECAY, float(np.abs(frame).max()))
-        gain = np.float32(min(MAX_GAIN, max(1.0, TARGET_PEAK / max(self._peak, 1e-6))))
-        probability = self._silero.push(frame * gain, wanted=self._quiet_frames < HOLD_FRAMES)
-        return probability >= self._threshold * (RELEASE if self._speaking else 1)
+            return voted
+        flags = []
+        for is_voted, probability in zip(voted, self._silero.push(self._level(audio), asked), strict=True):
+            needed = self._threshold * (RELEASE if self._speaking else 1)
+            self._speaking = is_voted and probability >= needed
+            flags.append(self._speaking)
+        return flags
+
+    def _hear(self, audio: Audio) -> Iterator[bool]:
+        pcm = (audio * 32767).astype("<i2").tobytes()
+        size = 2 * FRAME_SAMPLES
+        for at in range(0, len(pcm), size):
+            # is_speech raises on any other length, except odd ones, which it misreads
+            yield bool(self._vad.is_speech(pcm[at : at + size].ljust(size, b"\0"), SAMPLE_RATE))
+
+    def _level(self, audio: Audio) -> Audio:
+        """The audio turned up towards TARGET_PEAK, frame by frame."""
+        gains = []
+        for peak in np.maximum.reduceat(np.abs(audio), range(0, len(audio), FRAME_SAMPLES)).tolist():
+            self._peak = max(self._peak * PEAK_DECAY, peak)
+            gains.append(min(MAX_GAIN, max(1.0, TARGET_PEAK / max(self._peak, 1e-6))))
+        return audio * np.repeat(np.array(gains, np.float32), FRAME_SAMPLES)[: len(audio)]

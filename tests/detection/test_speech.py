@@ -1,7 +1,11 @@
 """SpeechDetector: all speech, and nothing that is none."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.config import DetectionSettings
 from gateway.detection.silero import SileroModel, load_silero
@@ -17,8 +21,7 @@ def silero() -> SileroModel:
 
 def flags(audio: Audio, detector: SpeechDetector) -> list[bool]:
     """One per 20 ms."""
-    whole = len(audio) // FRAME_SAMPLES * FRAME_SAMPLES
-    return [detector.push(frame) for frame in audio[:whole].reshape(-1, FRAME_SAMPLES)]
+    return detector.push(audio[: len(audio) // FRAME_SAMPLES * FRAME_SAMPLES])
 
 
 def share(audio: Audio, silero: SileroModel | None) -> float:
@@ -71,7 +74,27 @@ def test_a_short_frame_is_judged_too(silero: SileroModel) -> None:
     """At a flush fewer than 320 samples are left; one sample is enough not to raise."""
     detector = SpeechDetector(DetectionSettings(), silero)
     for size in (1, 161, 319):
-        assert detector.push(np.zeros(size, np.float32)) is False
+        assert detector.push(np.zeros(size, np.float32)) == [False]
+
+
+NOISY = np.concatenate(
+    [clip("en_00.wav")[:32_000], noises(1)["hum"], noises(1)["silence"], clip("zh_01.wav")]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuts=st.sets(st.integers(1, len(NOISY) // FRAME_SAMPLES), max_size=12), with_silero=st.booleans())
+def test_blocks_are_judged_as_frames(cuts: set[int], with_silero: bool, silero: SileroModel) -> None:
+    """However the frames are joined into blocks, each has the same flag."""
+    by_frame, by_block = (SpeechDetector(DetectionSettings(silero=with_silero), silero) for _ in range(2))
+    places = [FRAME_SAMPLES * n for n in (0, *sorted(cuts))]
+    heard = [flag for a, b in pairwise([*places, len(NOISY)]) if a < b for flag in by_block.push(NOISY[a:b])]
+    expected = [
+        flag
+        for at in range(0, len(NOISY), FRAME_SAMPLES)
+        for flag in by_frame.push(NOISY[at : at + FRAME_SAMPLES])
+    ]
+    assert heard == expected
 
 
 def test_full_scale_does_not_wrap() -> None:
