@@ -36,6 +36,8 @@ from gateway.events import SAMPLE_RATE, AudioFormat, ModelInfo
 from gateway.ward import cursor, export
 from gateway.ward.captions import Watch
 from gateway.ward.records import CaptionRow
+from tests.connection.protocols.realtime import Client as Realtime
+from tests.connection.protocols.realtime import check_conversation
 
 RATES: Final = (8_000, 11_025, 16_000, 44_100, 48_000, 12_000, 24_000, 7_999)
 
@@ -196,6 +198,23 @@ def deepgram(data: bytes) -> None:
     assert not any(isinstance(step, End) for step in steps[:-1])
 
 
+def openai_realtime(data: bytes) -> None:
+    """Events of an OpenAI Realtime client, with speech in between: none raises, the conversation stays in order."""
+    client = Realtime()
+    for count, frame in enumerate(data.split(b"\n")):
+        client.send_frame(frame if count % 2 else frame.decode("utf-8", "replace"))
+        if client.session.position_s:
+            client.session.begin()
+            client.session.grow("Yes")
+            if count % 3:
+                client.session.stop()
+                client.session.answer("Yes.")
+    client.session.stop()
+    while client.session.waiting:
+        client.session.answer("The end.")
+    check_conversation(client.heard)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -208,5 +227,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         export_text,
         request_headers,
         deepgram,
+        openai_realtime,
     )
 }

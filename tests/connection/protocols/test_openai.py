@@ -15,7 +15,14 @@ from gateway.connection.closing import CloseCode
 from gateway.connection.protocols.codec import End, Rejected
 from gateway.connection.protocols.openai import Realtime
 from gateway.events import AudioFormat
-from tests.connection.protocols.realtime import BETA, CONNECTION, Client, check_event, handshake
+from tests.connection.protocols.realtime import (
+    BETA,
+    CONNECTION,
+    Client,
+    check_conversation,
+    check_event,
+    handshake,
+)
 
 SPEECH = ["speech_started", "speech_stopped", "committed", "added", "done", "delta", "completed"]
 
@@ -779,44 +786,6 @@ def test_whatever_is_said_and_done_the_order_holds(actions: list[tuple[str, Any]
     while client.session.waiting:
         client.session.answer("The end.")
     check_conversation(client.heard)
-
-
-def check_conversation(events: list[dict[str, Any]]) -> None:
-    """Event ids are unique; of each item: started < stopped < committed < its items < the transcript, which comes
-    exactly once for each commit, in their order, and after all deltas; ids are a chain; audio never goes back."""
-    assert len({e["event_id"] for e in events}) == len(events)
-    committed = [e["item_id"] for e in events if e["type"].endswith("buffer.committed")]
-    assert len(set(committed)) == len(committed)
-    ended = [e["item_id"] for e in events if e["type"].endswith((".completed", ".failed"))]
-    assert ended == committed
-    for event, previous in zip(
-        (e for e in events if e["type"].endswith("buffer.committed")), [None, *committed], strict=False
-    ):
-        assert event["previous_item_id"] == previous
-    position = 0
-    for id_ in committed:
-        kinds = [
-            e["type"].rsplit(".", 1)[-1]
-            for e in events
-            if (e.get("item_id") or e.get("item", {}).get("id")) == id_
-        ]
-        order = [k for k in kinds if k != "delta"]
-        started = order[:1] == ["speech_started"]
-        assert order[0] == ("speech_started" if started else "committed")
-        assert [k for k in order if "speech" not in k][:-1] in (
-            ["committed", "created"],
-            ["committed", "added", "done"],
-        )
-        assert kinds[-1] in {"completed", "failed"}
-        if "speech_stopped" in order:
-            assert order[1] == "speech_stopped"
-    for event in events:
-        for name in ("audio_start_ms", "audio_end_ms"):
-            if name in event:
-                assert event[name] >= position
-                position = event[name] if name == "audio_end_ms" else position
-        if event["type"].endswith(".completed"):
-            assert event["usage"]["seconds"] >= 0
 
 
 @given(st.lists(st.sampled_from(["Yes", " and", " no.", "。", "水", " "]), max_size=6), st.text(max_size=5))
