@@ -55,11 +55,13 @@ def address_of(host: str) -> str:
     try:
         ip = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        return socket.gethostbyname(host)
-    if not ip.is_unspecified:
-        return str(ip)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((EVERYBODY, 1))  # sends nothing: asks for the route
+        ip = ipaddress.ip_address(socket.gethostbyname(host))
+    family = socket.AF_INET if ip.version == 4 or ip.is_unspecified else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        if ip.is_unspecified:
+            probe.connect((EVERYBODY, 1))  # sends nothing: asks for the route
+        else:
+            probe.bind((str(ip), 0))  # is it ours?
         return str(probe.getsockname()[0])
 
 

@@ -26,10 +26,11 @@ from gateway.connection.credentials import (
 )
 from gateway.connection.limits import source_of
 from gateway.connection.messages import Audio, Start
-from gateway.connection.opening import Refused, check_bed
+from gateway.connection.opening import Refused, check_bed, open_stream
 from gateway.connection.protocols import native
 from gateway.connection.protocols.codec import End, Handshake, Say, Tell
 from gateway.connection.protocols.deepgram import Deepgram
+from gateway.connection.protocols.wyoming import Wyoming
 from gateway.detection.audio import ENCODINGS, AudioDecoder, AudioError
 from gateway.detection.opus import MAX_PACKET_SAMPLES, OpusStream
 from gateway.events import SAMPLE_RATE, AudioFormat, ModelInfo
@@ -215,6 +216,25 @@ def openai_realtime(data: bytes) -> None:
     check_conversation(client.heard)
 
 
+def wyoming(data: bytes) -> None:
+    """A connection's bytes, read in two sizes: the same answers, the same sessions, all of which can be served."""
+    model, settings = ModelInfo("demo", "cpu", "int8", 80, ("en", "zh"), demo=True), Settings()
+    handshake, said = Handshake("id", model, settings, 0.0, 0.0), []
+    for size in (1 + len(data) // 7, len(data) or 1):
+        codec, steps = Wyoming(handshake), []
+        for i in range(0, len(data), size):
+            if codec.pending:
+                break
+            steps += codec.receive(data[i : i + size], 0.0)
+            while not codec.hungry and not codec.pending:
+                steps += codec.receive(b"", 0.0)
+        said.append(steps)
+        for step in steps:
+            if isinstance(step, Tell) and isinstance(step.message, Start):
+                open_stream(step.message, settings, model)
+    assert said[0] == said[1]
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -228,5 +248,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         request_headers,
         deepgram,
         openai_realtime,
+        wyoming,
     )
 }
