@@ -25,11 +25,12 @@ from gateway.connection.credentials import (
     make_token,
 )
 from gateway.connection.limits import source_of
-from gateway.connection.messages import Audio, Start
+from gateway.connection.messages import Audio, Start, Stop
 from gateway.connection.opening import Refused, check_bed, open_stream
 from gateway.connection.protocols import native
-from gateway.connection.protocols.codec import End, Handshake, Say, Tell
+from gateway.connection.protocols.codec import WIDTHS, End, Handshake, Say, Tell
 from gateway.connection.protocols.deepgram import Deepgram
+from gateway.connection.protocols.nameless import Nameless
 from gateway.connection.protocols.wyoming import Wyoming
 from gateway.detection.audio import ENCODINGS, AudioDecoder, AudioError
 from gateway.detection.opus import MAX_PACKET_SAMPLES, OpusStream
@@ -39,6 +40,7 @@ from gateway.ward.captions import Watch
 from gateway.ward.records import CaptionRow
 from tests.connection.protocols.realtime import Client as Realtime
 from tests.connection.protocols.realtime import check_conversation
+from tests.connection.protocols.wires import MODEL, SETTINGS, Wire, final, handshake, partial
 
 RATES: Final = (8_000, 11_025, 16_000, 44_100, 48_000, 12_000, 24_000, 7_999)
 
@@ -199,23 +201,6 @@ def deepgram(data: bytes) -> None:
     assert not any(isinstance(step, End) for step in steps[:-1])
 
 
-def openai_realtime(data: bytes) -> None:
-    """Events of an OpenAI Realtime client, with speech in between: none raises, the conversation stays in order."""
-    client = Realtime()
-    for count, frame in enumerate(data.split(b"\n")):
-        client.send_frame(frame if count % 2 else frame.decode("utf-8", "replace"))
-        if client.session.position_s:
-            client.session.begin()
-            client.session.grow("Yes")
-            if count % 3:
-                client.session.stop()
-                client.session.answer("Yes.")
-    client.session.stop()
-    while client.session.waiting:
-        client.session.answer("The end.")
-    check_conversation(client.heard)
-
-
 def wyoming(data: bytes) -> None:
     """A connection's bytes, read in two sizes: the same answers, the same sessions, all of which can be served."""
     model, settings = ModelInfo("demo", "cpu", "int8", 80, ("en", "zh"), demo=True), Settings()
@@ -235,6 +220,43 @@ def wyoming(data: bytes) -> None:
     assert said[0] == said[1]
 
 
+def first_frames(data: bytes) -> None:
+    """Frames of a client at `/`, binary where they begin with b, with finals in between: one start at most, that can
+    be served; whole samples; a client of Vosk gets as many replies as it asked questions."""
+    codec = Nameless(handshake())
+    wire, start = Wire(codec), None
+    for number, frame in enumerate(data.split(b"\n"), 1):
+        said = len(wire.client(frame[1:] if frame[:1] == b"b" else frame.decode("utf-8", "replace")))
+        if codec.protocol == "vosk" and frame[:1] == b"b" and not wire.closed and Stop() not in wire.told:
+            assert said == 1
+        wire.session(partial(number, "so far", language="en"), final(number, "One.", number, number + 1))
+    for message in wire.told:
+        if isinstance(message, Start):
+            assert start is None
+            start = message
+            open_stream(start, SETTINGS, MODEL)
+        elif isinstance(message, Audio):
+            assert start
+            assert len(message.payload) % WIDTHS[start.audio.encoding] == 0
+
+
+def openai_realtime(data: bytes) -> None:
+    """Events of an OpenAI Realtime client, with speech in between: none raises, the conversation stays in order."""
+    client = Realtime()
+    for count, frame in enumerate(data.split(b"\n")):
+        client.send_frame(frame if count % 2 else frame.decode("utf-8", "replace"))
+        if client.session.position_s:
+            client.session.begin()
+            client.session.grow("Yes")
+            if count % 3:
+                client.session.stop()
+                client.session.answer("Yes.")
+    client.session.stop()
+    while client.session.waiting:
+        client.session.answer("The end.")
+    check_conversation(client.heard)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -249,5 +271,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         deepgram,
         openai_realtime,
         wyoming,
+        first_frames,
     )
 }
