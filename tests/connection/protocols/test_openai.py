@@ -245,6 +245,7 @@ def test_what_is_cleared_never_was() -> None:
     [cleared] = client.send("input_audio_buffer.clear")
     assert cleared["type"] == "input_audio_buffer.cleared"
     check_event(cleared)
+    client.perform(client.codec.send(m.Partial(2, 9, 0.0, 1.0, "Never mind", "")))
     client.session.answer("Never mind.")
     assert len(client.heard) == before + 1
     client.append()
@@ -401,6 +402,18 @@ def test_changing_who_ends_turns_ends_the_open_one() -> None:
     speak(client, "By VAD again.")
     assert [e["transcript"] for e in client.of("completed")] == ["By VAD.", "By hand.", "By VAD again."]
     assert len(client.of("committed")) == 3
+
+
+@pytest.mark.parametrize("turns", [None, {"type": "server_vad"}])
+def test_another_change_leaves_the_open_turn_alone(turns: dict | None) -> None:
+    """A new language, or the same turn detection once more, cuts no sentence in two."""
+    client = Client()
+    client.configure(turn_detection=turns)
+    client.append()
+    client.session.begin()
+    client.configure(turn_detection=turns, transcription={"language": "en"})
+    assert client.session.speaking
+    assert client.of("committed") == []
 
 
 def test_an_item_that_nobody_committed_is_not_lost_when_the_gateway_ends() -> None:
