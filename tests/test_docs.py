@@ -29,6 +29,7 @@ from gateway.commands.main import main
 from gateway.config import Settings
 from gateway.connection import messages
 from gateway.connection.closing import CloseCode
+from gateway.connection.protocols.dialects import DIALECTS
 from gateway.connection.protocols.native import decode_client, decode_server
 from gateway.events import AudioFormat
 from gateway.inference.protocol import DECODE_FAILED
@@ -403,11 +404,11 @@ def test_every_fault_of_the_journal_is_documented() -> None:
 # --- addresses --------------------------------------------------------------------------------------------------
 
 ROUTES = {
-    path: re.escape(path).replace(re.escape("{bed}"), r"[^/\s?`\"]+")
-    for call in calls("connection")
-    if name_of(call) in {"get", "post"} and (path := literal(call)) and path.startswith("/")
+    path: r"[^/\s?`\"]+".join(map(re.escape, re.split(r"\{[^}]+\}", path)))
+    for path in [*DIALECTS, *(literal(c) or "" for c in calls("connection") if name_of(c) in {"get", "post"})]
+    if path.startswith("/")
 }
-"""Path of the gateway -> a pattern for it, with any bed."""
+"""Path of the gateway -> a pattern for it, with any bed or model."""
 
 
 def test_every_address_is_documented() -> None:
@@ -419,13 +420,14 @@ def test_every_address_is_documented() -> None:
 
 
 def test_no_address_is_documented_that_does_not_exist() -> None:
-    """Those with our port lead to a path of the gateway."""
+    """Those with our port lead to a path of the gateway, or are the base that SDKs begin theirs with."""
     shown = [
         (page.name, path) for page in PAGES for path in re.findall(r":8001(/[^\s?#`\"'>)]*)", read(page))
     ]
     assert len(shown) > 15
     for page, path in shown:
-        assert any(re.fullmatch(pattern, path) for pattern in ROUTES.values()), f"{page}: {path}"
+        known = path == "/v1" or any(re.fullmatch(pattern, path) for pattern in ROUTES.values())
+        assert known, f"{page}: {path}"
 
 
 # --- the command line -------------------------------------------------------------------------------------------
