@@ -10,7 +10,7 @@ from gateway.upload.failure import UploadFailed
 
 FILE = "file"
 BLOCK_BYTES = 1 << 16
-MAX_PARTS = 100
+MAX_PARTS = 1000
 MAX_FIELD_BYTES = 1 << 16
 """All fields together, the file left out."""
 NOT_A_FORM = "Send multipart/form-data with the audio as `file`."
