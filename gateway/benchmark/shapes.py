@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.inference.weights import ModelFile, encoder_heads
+
 POSITIONS = 1500
 """Of the encoder: 30 s at 50 per second."""
 TOKEN_POSITIONS = 448
@@ -44,6 +46,18 @@ SHAPES = {
 }
 """From the models' own config.json: d_model, attention heads, layers, num_mel_bins. `.en` models have the
 shape of their multilingual ones, Breeze-ASR-25 that of large-v2, distil-large-v3.5 its older sister's."""
+
+
+def shape_of(model: ModelFile) -> Shape:
+    """Of a model that was read from its file."""
+    width, mel_bands, _ = model["encoder/conv1/weight"].values.shape
+    layers = {part: _layers(model, part) for part in ("encoder", "decoder")}
+    return Shape(width, encoder_heads(model), layers["encoder"], layers["decoder"], mel_bands)
+
+
+def _layers(model: ModelFile, part: str) -> int:
+    names = (*model.variables, *model.aliases)
+    return len({name.split("/")[1] for name in names if name.startswith(f"{part}/layer_")} - {"layer_norm"})
 
 
 @dataclass(frozen=True, slots=True)
