@@ -1,6 +1,8 @@
 """core: when did a position of the stream arrive? (what latencies are measured from)"""
 
+from bisect import bisect_left
 from collections import deque
+from operator import itemgetter
 
 from gateway.events import SAMPLE_RATE
 
@@ -28,7 +30,5 @@ class Arrivals:
 
     def at(self, position_samples: int) -> float | None:
         """When that position arrived; None when it is not known (any more, or yet)."""
-        for position, now in self._marks:
-            if position >= position_samples:
-                return now
-        return None
+        found = bisect_left(self._marks, position_samples, key=itemgetter(0))
+        return self._marks[found][1] if found < len(self._marks) else None

@@ -83,8 +83,10 @@ class SpeechDetector:
 
     def _level(self, audio: Audio) -> Audio:
         """The audio turned up towards TARGET_PEAK, frame by frame."""
+        whole = audio if len(audio) % FRAME_SAMPLES == 0 else np.pad(audio, (0, -len(audio) % FRAME_SAMPLES))
+        frames = whole.reshape(-1, FRAME_SAMPLES)
         gains = []
-        for peak in np.maximum.reduceat(np.abs(audio), range(0, len(audio), FRAME_SAMPLES)).tolist():
+        for peak in np.abs(frames).max(axis=1).tolist():
             self._peak = max(self._peak * PEAK_DECAY, peak)
             gains.append(min(MAX_GAIN, max(1.0, TARGET_PEAK / max(self._peak, 1e-6))))
-        return audio * np.repeat(np.array(gains, np.float32), FRAME_SAMPLES)[: len(audio)]
+        return (frames * np.array(gains, np.float32)[:, None]).ravel()[: len(audio)]

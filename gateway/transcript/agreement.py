@@ -23,7 +23,7 @@ _MARKS = "\u200c\u200d" + "".join(
     if unicodedata.category(chr(code)).startswith("M")
 )
 _LETTER = rf"(?:(?![{_SPACELESS}])[^\W_])"
-_WORD = rf"{_LETTER}(?:[{_MARKS}]|{_LETTER}|[-'’‐‑./:@&_](?={_LETTER})|(?<=\d),(?=\d))*"
+_WORD = rf"{_LETTER}(?:[A-Za-z0-9]+|[{_MARKS}]|{_LETTER}|[-'’‐‑./:@&_](?={_LETTER})|(?<=\d),(?=\d))*"
 _CORE = re.compile(rf"{_WORD}|(?![{_MARKS}])[{_SPACELESS}][{_MARKS}]*")
 _MEANING = re.compile(rf"[^\W_][{_MARKS}]*|(?<=\d)[.:/-](?=\d)|(?<=\d)%")
 _NEXT_BEGINS = re.compile(r"[\s\[({<«‹“‘「『《〈（【〔［｛＂¿¡]")
