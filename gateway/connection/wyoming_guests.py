@@ -28,6 +28,14 @@ class Guests:
             raise ValueError(f"--wyoming-bed: {refused.message}") from None
 
     @property
+    def exposure(self) -> str | None:
+        """What to warn of at the start; None: nothing."""
+        if not self._networks or all(network.is_loopback for network in self._networks):
+            return None
+        allowed = ", ".join(map(str, self._networks))
+        return f"wyoming: no keys and no TLS, so everybody at {allowed} may speak, and audio crosses readable"
+
+    @property
     def principal(self) -> Principal:
         """Every guest: a speaker of that bed, or of none."""
         return Principal("", "speaker", (self.bed,) if self.bed else (), "wyoming")

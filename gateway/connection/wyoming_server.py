@@ -45,6 +45,8 @@ class WyomingServer:
         host, port = self._settings.wyoming_host, self._settings.wyoming_port
         self._server = await asyncio.start_server(self._accept, host, port, limit=READ_BYTES)
         port = int(self._server.sockets[0].getsockname()[1])
+        if warning := self._guests.exposure:
+            log.warning("access", warning=warning)
         log.info("wyoming listening", url=f"tcp://{host}:{port}")
         return port
 

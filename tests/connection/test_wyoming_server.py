@@ -7,13 +7,16 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from gateway.config import WyomingSettings
+from gateway.config import Settings, WyomingSettings
 from gateway.connection.access import may_speak
+from gateway.connection.ports import Ports
 from gateway.connection.protocols.wyoming_frames import MAX_HEADER_BYTES
 from gateway.connection.wyoming_guests import Guests
+from gateway.connection.wyoming_server import WyomingServer
 from tests.connection.protocols.test_wyoming_frames import packed
 from tests.running import REPO, RunningGateway, command, environment
 from tests.wyoming_peer import WAIT_S, asr, audio, check_answer, info, wyoming_peer
@@ -62,6 +65,15 @@ def test_nothing_is_open_by_mistake(settings: dict[str, str], says: str) -> None
         Guests(WyomingSettings.model_validate(settings))
 
 
+@pytest.mark.parametrize(
+    ("allow", "warns"),
+    [("", False), ("127.0.0.0/8", False), ("192.168.1.20", True), ("127.0.0.1, ::/0", True)],
+)
+def test_what_is_open_is_said(allow: str, warns: bool) -> None:
+    """When others than this machine may speak."""
+    assert bool(Guests(WyomingSettings(wyoming_allow=allow)).exposure) is warns
+
+
 @pytest.mark.parametrize(("bed", "beds"), [("", ()), ("3A", ("3A",)), ("b[1]", ("b[1]",))])
 def test_guests_speak_at_their_bed_only(bed: str, beds: tuple[str, ...]) -> None:
     """Or at none."""
@@ -88,6 +100,29 @@ def test_it_refuses_to_start(options: list[str], says: str, tmp_path: Path) -> N
     )  # fmt: skip
     assert done.returncode == 1
     assert says in done.stderr
+
+
+class Starting:
+    """A gateway whose model is loading."""
+
+    settings = Settings(wyoming=WyomingSettings(wyoming_port=0))
+
+    def refusal(self) -> str:
+        return "starting: the model is loading"
+
+    def refusal_of_new(self) -> None:
+        return None
+
+
+async def test_a_gateway_that_starts_says_so_at_once() -> None:
+    """Home Assistant waits a second, and comes again."""
+    server = WyomingServer(cast(Ports, Starting()))
+    port = await server.open()
+    async with asyncio.timeout(WAIT_S), wyoming_peer(f"tcp://127.0.0.1:{port}") as client:
+        [said] = await client.end()
+    server.drain()
+    await server.close()
+    assert (said.type, said.data) == ("error", {"text": Starting().refusal(), "code": "starting"})
 
 
 # --- how many, how long, how much ---

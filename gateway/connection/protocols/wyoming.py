@@ -32,6 +32,8 @@ from gateway.connection.protocols.wyoming_info import hotwords_of, info, languag
 
 LASTING = {CloseCode.GOING_AWAY, CloseCode.INTERNAL}
 """Ends of a session that end the connection too."""
+MAX_TEXT_CHARS = 1 << 20
+"""Of one transcript: more than a day of talking."""
 
 
 @dataclass(slots=True)
@@ -218,7 +220,12 @@ class Wyoming:
 
     def _add(self, final: Final) -> list[Step]:
         chunk = self._turn.add(final)
-        return [*self._announce(), _say("transcript-chunk", {"text": chunk})] if chunk else []
+        steps = [*self._announce(), _say("transcript-chunk", {"text": chunk})] if chunk else []
+        if len(self._turn.text) < MAX_TEXT_CHARS:
+            return steps
+        self._broken = self.hungry = True
+        error = _error("too_long", "This transcript is as long as one may be. Connect again and go on.")
+        return [*steps, error, *self._finish(), End(CloseCode.RESTART, "too_long")]
 
     def _finish(self) -> list[Step]:
         announce, turn = self._announce(), self._turn

@@ -12,6 +12,7 @@ from gateway.config import ServerSettings
 from gateway.connection import messages as m
 from gateway.connection.closing import CloseCode
 from gateway.connection.opening import open_stream
+from gateway.connection.protocols import wyoming
 from gateway.connection.protocols.codec import End, Say, Step, Tell
 from gateway.connection.protocols.wyoming import Wyoming
 from gateway.connection.protocols.wyoming_info import hotwords_of, info, language_of
@@ -235,6 +236,20 @@ def test_a_session_that_ends_by_itself_is_followed_by_another() -> None:
     assert check_answer(client.said)["text"] == "One. Two."
 
 
+def test_a_transcript_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too long is given, told and closed: the client goes on with another connection."""
+    monkeypatch.setattr(wyoming, "MAX_TEXT_CHARS", 10)
+    client = Client()
+    client.send(CHUNK)
+    client.answer(final(1, "One."))
+    assert client.closed is None
+    client.answer(final(2, "Two.Three."))
+    assert "too_long" in [e.data.get("code") for e in client.said]
+    assert check_answer(client.said)["text"] == "One. Two.Three."
+    assert client.closed == (1012, "too_long")
+    assert client.send(CHUNK) == []
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_gateway_that_stops_gives_what_was_said(stopped: bool) -> None:
     """Also to a client that has not come to audio-stop, with an error; then it closes."""
@@ -336,7 +351,7 @@ def test_hotwords_are_never_refused(names: list[str], terms: list[str]) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
