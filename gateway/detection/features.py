@@ -104,7 +104,7 @@ class IncrementalLogMel:
 
 
 def _ending(audio: Audio, settled: int) -> Audio:
-    """What the windows of all later frames see: the audio, the zeros behind it, and the reflection of both."""
+    """What the windows of all later frames see: the audio, the zeros behind it, the reflection of both."""
     first = settled * HOP_SAMPLES - HALF
     if settled == 0:
         return np.pad(np.pad(audio, (0, END_PADDING)), HALF, mode="reflect")
