@@ -26,6 +26,8 @@ from gateway.loadtest.speech import turns
 from gateway.loadtest.swarm import SwarmError
 from gateway.loadtest.terminal import Progress, show, step_line
 
+TRIES = 2
+"""Of a step whose first run was invalid: something else may have disturbed the machine."""
 EXIT_BROKEN = 1
 EXIT_INVALID = 2
 EXIT_INTERRUPTED = 130
@@ -232,22 +234,27 @@ def _ramp(
     steps: list[RunResult] = []
     while step := search.next():
         load = _load(given, step.streams, given["duration"] if step.full else given["step_s"])
-        with progress.of(f"{step.streams} streams", load.duration_s):
-            steps.append(tester.load(load, progress.tick, step.full))
-        search.record(steps[-1].verdict.holds and not steps[-1].verdict.invalid)
-        console.print(step_line(steps[-1]))
-        tester.settle()
+        for _ in range(TRIES):
+            with progress.of(f"{step.streams} streams", load.duration_s):
+                result = tester.load(load, progress.tick, step.full)
+            steps.append(result)
+            console.print(step_line(result), soft_wrap=True)
+            tester.settle()
+            if not result.verdict.invalid:
+                break
+        search.record(result.verdict.holds and not result.verdict.invalid)
     return _found(search, steps, unloaded, console)
 
 
 def _found(search: Search, steps: list[RunResult], unloaded: Figures | None, console: Console) -> Outcome:
     """The last step is the run that held for the whole duration, if there is a capacity."""
     show(console, steps[-1])
-    broken = next((s for s in steps if s.figures.streams == search.broke_at), None)
-    limited = broken.verdict.invalid if broken else None
+    broken = [step for step in steps if step.figures.streams == search.broke_at]
+    limited = broken[-1].verdict.invalid if broken else None
     capacity = search.capacity or 0
-    at_least = " or more" if limited or not broken else ""
-    console.print(f"capacity: {capacity} streams{at_least}", style="bold")
+    if capacity or not limited:
+        at_least = "" if broken and not limited else " or more"
+        console.print(f"capacity: {capacity} streams{at_least}", style="bold")
     return Outcome(steps[-1], unloaded, tuple(steps), capacity, limited)
 
 

@@ -73,7 +73,7 @@ class Tester:
         seen = run(self._jobs(load, everyone, steady), on_tick)
         share = speech_share(everyone, self.turns)
         found = figures(load, steady, share, seen, *watch.end(load, seen))
-        return RunResult(full, found, judge(found))
+        return RunResult(full, found, judge(found, full))
 
     def settle(self) -> None:
         """Wait until the gateway has nothing left of the run before."""
