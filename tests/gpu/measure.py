@@ -45,11 +45,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=DEMO)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--random", action="store_true")
+    parser.add_argument("--encoder", choices=("auto", "ctranslate2", "torch"), default="auto")
     parser.add_argument("--context", choices=("auto", "short", "full"), default="auto")
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32])
     chosen = parser.parse_args()
     demo = chosen.model == DEMO
-    settings = InferenceSettings(final_context=chosen.context)
+    settings = InferenceSettings(final_context=chosen.context, encoder=chosen.encoder)
     spec = EngineSpec(
         str(chosen.model), chosen.model.name, chosen.device, settings=settings, short_context=demo, demo=demo,
         factory="tests.gpu.measure:load_random" if chosen.random else "gateway.inference.engine:load",
@@ -295,6 +296,49 @@ async def _queue(spec: EngineSpec) -> None:
             pass_ms=[round(event.seconds * 1000) for event in done],
             between_passes_ms=round((taken[0] - sum(event.seconds for event in done)) / len(done) * 1000, 1),
         )
+    await made.worker.stop()
+
+
+# --- a mixed queue ----------------------------------------------------------------------------------------------
+
+UTTERANCES = 64
+UTTERANCE_S = 5.0
+PARTIAL_INTERVAL_S = 0.5
+DUTY = 0.4
+"""Of a conversation: the share of the time in which one of its speakers speaks."""
+
+
+def mixed(spec: EngineSpec, _: argparse.Namespace) -> None:
+    """All that 64 utterances of 5 s ask for, a partial every 500 ms and a final, at once: jobs per second."""
+    asyncio.run(_mixed(spec))
+
+
+async def _mixed(spec: EngineSpec) -> None:
+    made = Bench(spec, spec.settings)
+    info = await made.worker.start()
+    count = int(UTTERANCE_S / PARTIAL_INTERVAL_S)
+    mels = {i: pieces(PARTIAL_INTERVAL_S * i, UTTERANCES, info.mel_bands) for i in range(1, count + 1)}
+    jobs = [
+        Job(i * UTTERANCES + n, 1, 1, kind, mel, mel.shape[-1] / 100, language="en")
+        for i, kind in [*((i, Kind.PARTIAL) for i in range(1, count + 1)), (count, Kind.FINAL)]
+        for n, mel in enumerate(mels[i])
+    ]
+    jobs = [replace(job, session=number) for number, job in enumerate(jobs)]
+    for _ in range(2):  # the second time the batcher knows what passes cost
+        made.answers.clear()
+        taken: list[float] = []
+        with clock(taken):
+            for item in jobs:
+                made.worker.submit(item)
+            await made.until(lambda: len(made.answers) == len(jobs))
+    say(
+        mixed=len(jobs),
+        encoder=spec.settings.encoder,
+        context=spec.settings.final_context,
+        seconds=round(taken[0], 2),
+        jobs_per_s=round(len(jobs) / taken[0], 1),
+        streams_40_percent=round(UTTERANCES * UTTERANCE_S / DUTY / taken[0]),
+    )
     await made.worker.stop()
 
 
