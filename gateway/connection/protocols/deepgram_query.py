@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.connection.messages import Start
 from gateway.connection.opening import Refused, open_stream
 from gateway.connection.protocols.codec import Handshake, Rejected
+from gateway.connection.protocols.wishes import read_tag
 from gateway.detection.audio import AudioDecoder, AudioError
 from gateway.events import AudioFormat
 
@@ -20,8 +21,6 @@ ENCODINGS = {
     "opus": "opus",
 }
 """Theirs -> ours."""
-SCRIPTS = {"tw": "twp", "hant": "twp", "hk": "hk", "mo": "hk", "cn": "cn", "sg": "cn", "hans": "cn"}
-"""Region or script of a Chinese language tag -> Chinese script."""
 DEFAULT_LANGUAGE = "en"
 MULTI = "multi"
 MIN_ENDPOINTING_MS = 200
@@ -63,15 +62,16 @@ def read_query(handshake: Handshake) -> Asked:
         _flag(handshake, name)
     interim, utterance_end_ms = _flag(handshake, "interim_results"), _utterance_end_ms(handshake)
     keywords = tuple(_keywords(handshake))
-    language, script = read_language(handshake.ask("language"))
+    tag = handshake.ask("language") or DEFAULT_LANGUAGE
+    tongue = read_tag("" if tag.lower() == MULTI else tag)
     start = Start(
         audio=_audio(handshake),
-        language=language,
+        language=tongue.language,
         bed=handshake.bed,
         partials=interim or handshake.bed is not None,
         words=True,
         hotwords=[*handshake.query.get("keyterm", ()), *keywords],
-        script=script,
+        script=tongue.script,
         endpointing_ms=_endpointing_ms(handshake, utterance_end_ms),
     )
     check(start, handshake)
@@ -83,7 +83,7 @@ def read_query(handshake: Handshake) -> Asked:
         endpointing=handshake.ask("endpointing").lower() != "false",
         vad_events=_flag(handshake, "vad_events"),
         utterance_end_s=utterance_end_ms / 1000 if utterance_end_ms else None,
-        multi=language is None,
+        multi=tongue.language is None,
     )
 
 
@@ -96,15 +96,6 @@ def check(start: Start, handshake: Handshake) -> None:
         raise Rejected(400, "invalid_query_parameter", no.message) from None
     except AudioError as no:
         raise Rejected(400, "invalid_query_parameter", str(no)) from None
-
-
-def read_language(tag: str) -> tuple[str | None, str | None]:
-    """A BCP-47 tag -> our language (None: detect it) and Chinese script (None: the gateway's own)."""
-    language, *parts = (tag or DEFAULT_LANGUAGE).lower().replace("_", "-").split("-")
-    if language == MULTI:
-        return None, None
-    script = next((SCRIPTS[part] for part in reversed(parts) if part in SCRIPTS), None)
-    return language, script if language == "zh" else None
 
 
 def _audio(handshake: Handshake) -> AudioFormat:

@@ -23,6 +23,7 @@ from gateway.connection.protocols.openai_turns import (
     Turns,
     turned,
 )
+from gateway.connection.protocols.wishes import Tongue, read_tag
 from gateway.events import AudioFormat, ModelInfo
 
 MAX_BYTES = 1 << 16
@@ -133,9 +134,11 @@ class Config:
         """What our own session is asked for. Of a long prompt the end counts, as it does at OpenAI."""
         asked = self.transcription or Transcription()
         prompt = " ".join((asked.prompt or "").split())
+        tongue = _tongue(asked)
         return Start(
             audio=self.audio,
-            language=_language(asked),
+            language=tongue.language,
+            script=tongue.script,
             bed=bed,
             hotwords=asked.keywords or [],
             prompt=prompt[max(0, len(prompt) - settings.server.max_prompt_chars) :],
@@ -256,8 +259,7 @@ def _audio(asked: Format | str | None) -> AudioFormat:
     return AudioFormat(encoding, round(rate))
 
 
-def _language(asked: Transcription) -> str | None:
-    """en-US -> en. None: detect it, also where several are possible."""
+def _tongue(asked: Transcription) -> Tongue:
+    """The language is detected where several are possible."""
     only = asked.languages[0] if asked.languages and len(asked.languages) == 1 else ""
-    language = (asked.language or only).lower().replace("_", "-").partition("-")[0]
-    return language or None
+    return read_tag(asked.language or only)

@@ -27,6 +27,7 @@ from gateway.connection.messages import (
 from gateway.connection.opening import Refused, open_stream
 from gateway.connection.protocols.codec import End, Handshake, Say, Step, Tell, WholeSamples
 from gateway.connection.protocols.unfinished import Pulse, Unfinished
+from gateway.connection.protocols.wishes import fitting, read_tag
 from gateway.events import AudioFormat, Word
 from gateway.transcript.agreement import split
 from gateway.transcript.words import spread
@@ -65,9 +66,9 @@ class Vosk:
 
     def __init__(self, handshake: Handshake) -> None:
         self._shake = handshake
-        language = handshake.ask("language") or None
+        tongue = read_tag(handshake.ask("language"))
         audio = AudioFormat("pcm_s16le", SAMPLE_RATE)
-        self._start = Start(audio, language=language, bed=handshake.bed, words=True)
+        self._start = Start(audio, tongue.language, handshake.bed, words=True, script=tongue.script)
         self._many = False
         """Alternatives are wanted: there is one."""
         self._pulse = Pulse(handshake.settings.server.idle_timeout_s, handshake.now)
@@ -122,7 +123,7 @@ class Vosk:
             start = structs.replace(start, words=config.words)
         if config.phrase_list is not None:
             hotwords = [phrase for phrase in config.phrase_list if phrase != UNKNOWN_WORD]
-            start = structs.replace(start, hotwords=hotwords)
+            start = structs.replace(start, hotwords=fitting(hotwords, self._shake.settings.server))
         self._many = self._many if config.max_alternatives is None else config.max_alternatives > 0
         try:
             open_stream(start, self._shake.settings, self._shake.model)

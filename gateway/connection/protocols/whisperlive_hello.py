@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from gateway.connection.messages import Start
 from gateway.connection.opening import Refused
 from gateway.connection.protocols.codec import Handshake
+from gateway.connection.protocols.wishes import read_tag
 from gateway.events import AudioFormat
 
 SAMPLE_RATE = 16_000
@@ -49,9 +50,11 @@ def start_of(hello: Hello, shake: Handshake) -> Start:
     if encoding is None:
         raise Refused("bad_audio_format", f"`audio_format` must be one of: {', '.join(ENCODINGS)}.")
     hotwords = hello.hotwords.split(",") if isinstance(hello.hotwords, str) else hello.hotwords
+    tongue = read_tag(hello.language)
     return Start(
         AudioFormat(encoding, SAMPLE_RATE),
-        language=_language(hello.language),
+        language=tongue.language,
+        script=tongue.script,
         bed=shake.bed,
         words=bool(hello.word_timestamps),
         hotwords=hotwords or [],
@@ -66,11 +69,6 @@ def uid_of(frame: str | bytes) -> str:
         return msgspec.json.decode(frame, type=_Named).uid
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return ""
-
-
-def _language(asked: str | None) -> str | None:
-    """`zh-TW` is zh; empty: detect it."""
-    return (asked or "").lower().replace("_", "-").partition("-")[0] or None
 
 
 def to_s16(frame: bytes) -> bytes:

@@ -10,6 +10,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from gateway.connection.closing import CloseCode
 from gateway.connection.messages import (
     Audio,
@@ -28,7 +30,7 @@ from gateway.connection.protocols.codec import End, Handshake, Say, Step, Tell
 from gateway.connection.protocols.native import MAX_INTEGER
 from gateway.connection.protocols.wyoming_audio import BadAudio, Narrower, Pcm, read_pcm
 from gateway.connection.protocols.wyoming_frames import Event, Frames, Malformed, encode
-from gateway.connection.protocols.wyoming_info import hotwords_of, info, language_of
+from gateway.connection.protocols.wyoming_info import hotwords_of, info, tongue_of
 
 LASTING = {CloseCode.GOING_AWAY, CloseCode.INTERNAL}
 """Ends of a session that end the connection too."""
@@ -141,10 +143,12 @@ class Wyoming:
     def _transcribe(self, data: dict[str, Any]) -> list[Step]:
         """From the next session on."""
         names, terms = data.get("transcript_names"), data.get("transcript_terms")
+        tongue = tongue_of(data.get("language"), self._model.languages)
         self._wish = Start(
             bed=self._wish.bed,
             partials=self._wish.partials,
-            language=language_of(data.get("language"), self._model.languages),
+            language=tongue.language,
+            script=tongue.script,
             hotwords=hotwords_of(names, terms, self._server),
         )
         return []
@@ -174,9 +178,7 @@ class Wyoming:
         self._began_ms = 0
         if isinstance(timestamp, int) and abs(timestamp) < MAX_INTEGER:
             self._began_ms = timestamp
-        wish = self._wish
-        start = Start(pcm.audio, wish.language, wish.bed, wish.partials, hotwords=wish.hotwords)
-        return [Tell(start)]
+        return [Tell(structs.replace(self._wish, audio=pcm.audio))]
 
     # --- the session ---
 

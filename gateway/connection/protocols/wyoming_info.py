@@ -6,11 +6,10 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config import ServerSettings
+from gateway.connection.protocols.wishes import Tongue, fitting, read_tag
 from gateway.events import ModelInfo
 
 ATTRIBUTION = {"name": "Care Voice", "url": ""}
-OTHER_NAMES = {"cmn": "zh", "nb": "no", "fil": "tl", "iw": "he", "jv": "jw"}
-"""Codes that are not Whisper's."""
 OTHER_SERVICES = ("tts", "handle", "intent", "wake", "mic", "snd")
 
 
@@ -27,26 +26,17 @@ def info(model: ModelInfo) -> dict[str, Any]:
     return {"asr": [artifact | program], **{service: [] for service in OTHER_SERVICES}}
 
 
-def language_of(tag: Any, languages: Sequence[str]) -> str | None:
-    """en-US -> en; None, which detects it, for what the model does not know: words are better than an error
-    that Home Assistant does not show."""
-    if not isinstance(tag, str):
-        return None
-    code = tag.replace("_", "-").partition("-")[0].strip().lower()
-    code = OTHER_NAMES.get(code, code)
-    return code if code in languages else None
+def tongue_of(tag: Any, languages: Sequence[str]) -> Tongue:
+    """What the model does not know is detected: words are better than an error that Home Assistant does not
+    show."""
+    tongue = read_tag(tag if isinstance(tag, str) else None)
+    return tongue if tongue.language in languages else Tongue(None, None)
 
 
 def hotwords_of(names: Any, terms: Any, settings: ServerSettings) -> list[str]:
     """Words to listen for, names first; as many as a session may give, since they are hints."""
-    found: list[str] = []
-    room_chars = settings.max_prompt_chars
-    for item in [*_list(names), *_list(terms)]:
-        word = _printable(item).strip() if isinstance(item, str) else ""
-        if len(found) < settings.max_hotwords and word and len(word) <= room_chars:
-            found.append(word)
-            room_chars -= len(word) + len(", ")
-    return found
+    named = [item for item in [*_list(names), *_list(terms)] if isinstance(item, str)]
+    return fitting(map(_printable, named), settings)
 
 
 def _list(value: Any) -> list[Any]:

@@ -100,7 +100,7 @@ def test_the_address_may_name_a_language() -> None:
 @pytest.mark.parametrize(
     "sent",
     ["no JSON", "[]", '{"config": 3}', '{"config": {"sample_rate": "fast"}}', "[" * 5000, '"\ud800"',
-     '{"config": {"phrase_list": "Panadol"}}', json.dumps(config(phrase_list=["a"] * 1000)),
+     '{"config": {"phrase_list": "Panadol"}}',
      json.dumps(config(phrase_list=["a\x00b"]))],
 )  # fmt: skip
 def test_what_cannot_be_understood_closes(sent: str) -> None:

@@ -75,7 +75,7 @@ def test_hello_is_answered_with_ready(hello: dict[str, Any]) -> None:
     [
         ("language", None, {"language": None}),
         ("language", "", {"language": None}),
-        ("language", "zh-TW", {"language": "zh"}),
+        ("language", "zh-TW", {"language": "zh", "script": "twp"}),
         ("language", "EN_us", {"language": "en"}),
         ("task", "translate", {"task": "translate"}),
         ("task", None, {}),

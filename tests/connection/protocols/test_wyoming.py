@@ -15,7 +15,7 @@ from gateway.connection.opening import open_stream
 from gateway.connection.protocols import wyoming
 from gateway.connection.protocols.codec import End, Say, Step, Tell
 from gateway.connection.protocols.wyoming import Wyoming
-from gateway.connection.protocols.wyoming_info import hotwords_of, info, language_of
+from gateway.connection.protocols.wyoming_info import hotwords_of, info, tongue_of
 from gateway.events import AudioFormat
 from tests.connection.protocols.test_wyoming_frames import packed
 from tests.connection.protocols.wires import MODEL, SETTINGS, STARTED, STOPPED, final, handshake
@@ -332,7 +332,7 @@ def test_times_are_those_of_the_client() -> None:
 )  # fmt: skip
 def test_languages_are_the_models(tag: object, language: str | None) -> None:
     """What it does not know is detected."""
-    assert language_of(tag, ("en", "zh", "no")) == language
+    assert tongue_of(tag, ("en", "zh", "no")).language == language
 
 
 def test_hotwords_are_as_many_as_fit() -> None:
