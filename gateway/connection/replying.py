@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 from aiohttp import web
 
@@ -63,9 +63,13 @@ class Reply:
 
 
 async def attended(
-    request: web.Request, gate: Admission, principal: Principal, work: Coroutine[None, None, None]
+    request: web.Request,
+    gate: Admission,
+    principal: Principal,
+    work: Coroutine[None, None, None],
+    stopped: Callable[[], bool],
 ) -> None:
-    """Work, for as long as the client is there and may have it. Raises Gone, UploadFailed (401)."""
+    """Work, for as long as the client is there and may have it. Raises Gone, UploadFailed (401, 503)."""
     task = asyncio.create_task(work, name="upload")
 
     def close(code: int, reason: str) -> None:
@@ -77,6 +81,8 @@ async def attended(
                 await asyncio.wait({task}, timeout=TICK_S)
                 if request.transport is None or request.transport.is_closing():
                     raise Gone
+                if stopped() and not task.done():
+                    raise UploadFailed(503, "draining", "This gateway stops. Send the file to the next one.")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

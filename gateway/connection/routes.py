@@ -41,6 +41,8 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
     app = web.Application(middlewares=[_secure(headers), gate.admit, in_time], client_max_size=1 << 16)
     app[foreign_websocket.OPEN] = set()
     app.on_shutdown.append(foreign_websocket.hang_up)
+    uploads = transcriptions.Uploads(ports)
+    app.on_shutdown.append(uploads.hang_up)
     seats = Seats(server, lambda code: ports.measure("refused", 1, code))
 
     def seated(handler: Handler) -> Handler:
@@ -58,7 +60,7 @@ def build(ports: Ports, gate: Gate, viewers: Viewers, static: Path) -> web.Appli
             web.get("/login", _page(static / "login.html")),
             *Login(gate).routes(),
             *beds.routes(ports),
-            *transcriptions.routes(ports),
+            *uploads.routes(),
             *openai_http.routes(ports, gate),
             *_operations(ports),
             *(_trust(ports.tls, static) if ports.tls else []),

@@ -32,21 +32,6 @@ PARAMS = {"unknown_language": "language", "prompt_too_long": "keywords", "too_ma
 log = structlog.get_logger()
 
 
-def routes(ports: Ports) -> list[web.RouteDef]:
-    uploads = Uploads(ports)
-
-    async def transcriptions(request: web.Request) -> web.StreamResponse:
-        return await uploads.answer(request, "transcribe")
-
-    async def translations(request: web.Request) -> web.StreamResponse:
-        return await uploads.answer(request, "translate")
-
-    return [
-        web.post("/v1/audio/transcriptions", transcriptions),
-        web.post("/v1/audio/translations", translations),
-    ]
-
-
 class Uploads:
     """The files that are transcribed now."""
 
@@ -55,8 +40,25 @@ class Uploads:
         self._settings = ports.settings.upload
         self._open = 0
         self._ear = asyncio.Lock()
+        self._stopped = False
 
-    async def answer(self, request: web.Request, task: str) -> web.StreamResponse:
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/audio/transcriptions", self.transcriptions),
+            web.post("/v1/audio/translations", self.translations),
+        ]
+
+    async def transcriptions(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "transcribe")
+
+    async def translations(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "translate")
+
+    async def hang_up(self, _: web.Application) -> None:
+        """The gateway stops: clients are told to send their files again."""
+        self._stopped = True
+
+    async def _answer(self, request: web.Request, task: str) -> web.StreamResponse:
         """A request from its first byte to its last."""
         begun = time.monotonic()
         reply = Reply(request, self._ports.settings.server.send_timeout_s)
@@ -75,7 +77,8 @@ class Uploads:
             with self._place():
                 async with asyncio.timeout(timeout_s):
                     work = self._work(request, task, reply)
-                    await attended(request, self._ports.gate, request[PRINCIPAL], work)
+                    gate, principal = self._ports.gate, request[PRINCIPAL]
+                    await attended(request, gate, principal, work, lambda: self._stopped)
                     return "done"
         except UploadFailed as why:
             failure = why

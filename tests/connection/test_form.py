@@ -99,6 +99,21 @@ async def test_a_file_that_announces_itself_as_too_large_is_refused_at_once(serv
     assert await post(server, b"", length=10 * MOST, end=False) == "413 file_too_large"
 
 
+async def test_a_trickle_is_given_up(server: TestServer) -> None:
+    """A byte now and then is no pause, but too slow."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(f"{HEADERS}{FORM}Content-Length: 5000\r\n\r\n".encode() + part("file", b"a")[:-2])
+        answer = asyncio.create_task(reader.readuntil(b"408 timeout"))
+        async with asyncio.timeout(10):
+            while not answer.done():
+                writer.write(b"aaaa")
+                await asyncio.sleep(0.05)
+        await answer
+    finally:
+        writer.close()
+
+
 async def test_a_file_that_stops_coming_is_given_up(server: TestServer) -> None:
     """Nobody holds a place with a byte now and then."""
     assert await post(server, part("file", b"abc"), length=5000, end=False) == "408 timeout"

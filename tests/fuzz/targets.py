@@ -35,6 +35,9 @@ from gateway.connection.protocols.wyoming import Wyoming
 from gateway.detection.audio import ENCODINGS, AudioDecoder, AudioError
 from gateway.detection.opus import MAX_PACKET_SAMPLES, OpusStream
 from gateway.events import SAMPLE_RATE, AudioFormat, ModelInfo
+from gateway.upload import wish
+from gateway.upload.failure import UploadFailed
+from gateway.upload.unpack import Unreadable, unpack
 from gateway.ward import cursor, export
 from gateway.ward.captions import Watch
 from gateway.ward.records import CaptionRow
@@ -257,6 +260,31 @@ def openai_realtime(data: bytes) -> None:
     check_conversation(client.heard)
 
 
+def upload_file(data: bytes) -> None:
+    """A file of any kind: audio of 16 kHz, not more than the limit, or a verdict."""
+    length = 0
+    with contextlib.suppress(Unreadable):
+        for samples in unpack(data, 10.0):
+            length += len(samples)
+    assert length <= 10 * 2 * SAMPLE_RATE
+
+
+def upload_fields(data: bytes) -> None:
+    """The fields of an upload's form: read, or one of them named."""
+    fields: dict[str, list[str]] = {}
+    for line in data.decode("utf-8", "replace").split("\n")[:50]:
+        name, _, value = line.partition("=")
+        fields.setdefault(name, []).append(value)
+    try:
+        wanted = wish.read(fields, "transcribe", 100)
+    except UploadFailed as no:
+        assert no.status == 400
+        assert no.param
+        return
+    assert len(wanted.prompt) <= 100
+    assert wanted.format in wish.FORMATS
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -268,6 +296,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         last_event_id,
         export_text,
         request_headers,
+        upload_file,
+        upload_fields,
         deepgram,
         openai_realtime,
         wyoming,

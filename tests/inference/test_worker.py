@@ -292,3 +292,14 @@ async def hear_and_kill() -> list[str]:
 
 def test_the_demo_model_survives_a_kill_under_uvloop() -> None:
     assert uvloop.run(hear_and_kill()) == ["I am cold.", "請幫幫我。", "Help me, please."]
+
+
+async def test_a_file_that_had_to_wait_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is slow works on files when nobody has spoken for a while, and nothing else needs to come."""
+    monkeypatch.setattr("gateway.inference.batcher.HUSH_S", 0.3)
+    async with bench(target_pass_ms=10) as b:
+        b.worker.submit(job(9, kind=Kind.UPLOAD))
+        b.worker.submit(job(1, kind=Kind.PARTIAL))
+        await b.until(lambda: len(b.answers) == 2)
+        assert b.names == ["1.1.1", "9.1.1"]
+        assert b.worker.waiting_uploads == 0

@@ -12,7 +12,7 @@ CODECS = {
     "wav": ("wav", "pcm_s16le", RATE),
     "flac": ("flac", "flac", RATE),
     "mp3": ("mp3", "libmp3lame", RATE),
-    "ogg": ("ogg", "libvorbis", RATE),
+    "ogg": ("ogg", "flac", RATE),
     "opus": ("ogg", "libopus", 48_000),
     "webm": ("webm", "libopus", 48_000),
     "m4a": ("ipod", "aac", RATE),

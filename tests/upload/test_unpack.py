@@ -55,7 +55,7 @@ def test_every_common_kind_of_file_is_read(kind: str) -> None:
     assert 0.8 < np.sqrt(np.mean(samples**2)) / np.sqrt(np.mean(spoken**2)) < 1.2
 
 
-@pytest.mark.parametrize("kind", [kind for kind in files.AVAILABLE if kind not in {"mp4", "m4a"}])
+@pytest.mark.parametrize("kind", [kind for kind in files.AVAILABLE if kind not in {"mp4", "m4a", "ogg"}])
 def test_of_a_file_that_is_broken_off_what_is_there_is_read(kind: str) -> None:
     """Half of it gives about half of the audio."""
     whole = files.made(kind, SPOKEN)
