@@ -42,6 +42,7 @@ class Outcome:
     unloaded: Figures | None = None
     steps: tuple[RunResult, ...] = ()
     capacity: int | None = None
+    at_least: bool = False
     invalid: str | None = None
 
 
@@ -71,14 +72,14 @@ class Outcome:
 )
 @click.option(
     "--step-s",
-    type=click.FloatRange(5),
+    type=click.FloatRange(1),
     default=30,
     show_default=True,
     help="With --ramp: seconds of one step.",
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(5),
+    type=click.FloatRange(1),
     default=180,
     show_default=True,
     help="Seconds. A capacity asks for 180: drift shows late.",
@@ -206,6 +207,7 @@ def _measure(given: dict[str, Any], console: Console) -> tuple[Document, str | N
         unloaded=outcome.unloaded,
         steps=outcome.steps,
         capacity=outcome.capacity,
+        at_least=outcome.at_least,
         notes=tuple(server.notes),
     )  # fmt: skip
     return document, outcome.invalid
@@ -251,11 +253,10 @@ def _found(search: Search, steps: list[RunResult], unloaded: Figures | None, con
     show(console, steps[-1])
     broken = [step for step in steps if step.figures.streams == search.broke_at]
     limited = broken[-1].verdict.invalid if broken else None
-    capacity = search.capacity or 0
+    capacity, at_least = search.capacity or 0, not broken or bool(limited)
     if capacity or not limited:
-        at_least = "" if broken and not limited else " or more"
-        console.print(f"capacity: {capacity} streams{at_least}", style="bold")
-    return Outcome(steps[-1], unloaded, tuple(steps), capacity, limited)
+        console.print(f"capacity: {capacity} streams{' or more' if at_least else ''}", style="bold")
+    return Outcome(steps[-1], unloaded, tuple(steps), capacity, at_least, limited)
 
 
 def _load(given: dict[str, Any], streams: int, duration_s: float) -> Load:

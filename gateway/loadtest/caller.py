@@ -23,7 +23,7 @@ from gateway.connection.protocols.native import ProtocolError, decode_server, en
 from gateway.loadtest.observe import Record
 from gateway.loadtest.schedule import Load, Plan, Turn, audio, due_s
 
-CONNECT_AHEAD_S = 2.0
+CONNECT_AHEAD_S = 1.0
 """Before its first sample a stream connects."""
 OPEN_TIMEOUT_S = 10.0
 PATIENCE_S = 30.0
@@ -125,7 +125,7 @@ class _Speaker:
 
     async def _send(self, ready: float) -> None:
         size, total = self._load.chunk_samples, self._plan.samples
-        ping_at = ready + PING_EVERY_S
+        ping_at = ready
         payload = partial(audio, self._plan, self._turns)
         for index in range(-(-total // size)):
             chunk = payload(index * size, min(total, (index + 1) * size))

@@ -39,7 +39,8 @@ def render(document: Document) -> bytes:
 
 def _headline(document: Document) -> str:
     streams = document.run.figures.streams if document.capacity is None else document.capacity
-    return f"{streams} stream" if streams == 1 else f"{streams} streams"
+    at_least = "≥ " if document.at_least else ""
+    return f"{at_least}{streams} stream{'' if streams == 1 else 's'}"
 
 
 def _kicker(document: Document) -> str:
@@ -59,7 +60,7 @@ def _hero(document: Document) -> str:
     else:
         broken = ", ".join(c.name for c in verdict.criteria if not c.holds)
         tone, word, why = "bad", "✗ Breaks the service level", f"Broken: {broken}."
-    number, _, noun = _headline(document).partition(" ")
+    number, _, noun = _headline(document).rpartition(" ")
     title = "Capacity" if document.capacity is not None else "Load"
     conditions = document.conditions
     said = (
@@ -104,12 +105,13 @@ def _level(document: Document) -> str:
 def _criterion(criterion: Criterion) -> str:
     name, value, limit = criterion_row(criterion)
     kind, word = ("yes", "✓ holds") if criterion.holds else ("no", "✗ broken")
+    note = f'<small class="note">{escape(criterion.note)}</small>' if criterion.note else ""
     limit_ms = criterion.limit or 1.0
     measured = criterion.value if criterion.limit else (0.0 if criterion.holds else math.inf)
     return (
         f"<li><div><span>{escape(name)}</span>"
         f"<span><b>{escape(value)}</b> <small>limit {escape(limit)}</small> "
-        f'<b class="{kind}">{word}</b></span></div>{gauge(measured, limit_ms, criterion.holds)}</li>'
+        f'<b class="{kind}">{word}</b></span>{note}</div>{gauge(measured, limit_ms, criterion.holds)}</li>'
     )
 
 
@@ -120,9 +122,9 @@ def _accuracy(document: Document) -> str:
         for name, mark in (
             ("language", ""),
             ("measure", ""),
-            ("against references", ' class="n"'),
-            ("without load", ' class="n"'),
-            ("changed by load", ' class="n"'),
+            ("errors", ' class="n"'),
+            ("alone", ' class="n"'),
+            ("changed", ' class="n"'),
         )
     )
     rows = []

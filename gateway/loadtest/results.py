@@ -42,6 +42,8 @@ class Document:
     """Of a search, in order."""
     capacity: int | None = None
     """Streams; None: it was not looked for."""
+    at_least: bool = False
+    """The gateway may hold more: the search ended at the generator's limit, or at --max-streams."""
     notes: tuple[str, ...] = ()
     """What could not be measured, and why."""
     schema: str = field(default=SCHEMA)
@@ -49,7 +51,3 @@ class Document:
 
 def to_json(document: Document) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
-def holds(document: Document) -> bool:
-    return document.run.verdict.holds and (document.capacity is None or document.capacity > 0)

@@ -206,5 +206,5 @@ def _plan(
 
 def _pause(load: Load, turn: Turn, around: float) -> int:
     """Silence after a turn: what the wanted share of speech leaves, but enough to end the utterance."""
-    share = load.profile.speech_share
-    return max(load.pause_samples, round(around * turn.samples * (1 - share) / share))
+    speech = turn.end_samples - turn.start_samples
+    return max(load.pause_samples, round(around * (speech / load.profile.speech_share - turn.samples)))

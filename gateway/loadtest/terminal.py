@@ -87,11 +87,15 @@ def step_line(result: RunResult) -> Text:
 
 def show(console: Console, result: RunResult) -> None:
     """The level, then every figure."""
-    level = Table("", Column("measured", justify="right"), Column("limit", justify="right"), "")
+    level = Table("", Column("measured", justify="right"), Column("limit", justify="right"), "", "")
     for criterion in result.verdict.criteria:
         name, value, limit = criterion_row(criterion)
         level.add_row(
-            name, value, limit, Text("holds", "green") if criterion.holds else Text("breaks", "bold red")
+            name,
+            value,
+            limit,
+            Text("holds", "green") if criterion.holds else Text("breaks", "bold red"),
+            Text(criterion.note, "dim"),
         )
     console.print(level)
     table = Table("ms", *(Column(name, justify="right") for name in ("p50", "p95", "p99")))

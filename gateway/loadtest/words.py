@@ -27,8 +27,7 @@ def criterion_row(criterion: Criterion) -> tuple[str, str, str]:
     """(name, measured, limit)"""
     unit = f" {criterion.unit}" if criterion.unit else ""
     limit = "none" if criterion.limit == 0 else f"≤ {amount(criterion.limit)}{unit}"
-    note = f" ({criterion.note})" if criterion.note else ""
-    return criterion.name, f"{amount(criterion.value)}{unit}{note}", limit
+    return criterion.name, f"{amount(criterion.value)}{unit}", limit
 
 
 def figure_rows(figures: Figures) -> list[tuple[str, str, str, str]]:
