@@ -118,6 +118,8 @@ class Job:
     hotwords: str = ""
     words: bool = False
     """Word times are wanted (finals only)."""
+    temperature: float = 0.0
+    """Of the first attempt, 0..1; 0: the most probable words."""
 
 
 @dataclass(frozen=True, slots=True)

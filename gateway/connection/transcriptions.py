@@ -122,10 +122,11 @@ class Uploads:
         ports, around = self._ports, self._ports.surroundings()
         opening, number = self._opening(wanted), ports.next_speaker()
         splitter = Splitter(opening.detection, around.model.mel_bands, around.silero)
-        assembler = Assembler(Captioner(around.settings.transcript, None, wanted.language))
+        assembler = Assembler(Captioner(around.settings.transcript, wanted.script, wanted.language))
 
         async def ask(spoken: Spoken, language: str | None) -> Hypothesis:
-            job = replace(opening.job(number, spoken.snapshot, language), kind=Kind.UPLOAD)
+            job = opening.job(number, spoken.snapshot, language)
+            job = replace(job, kind=Kind.UPLOAD, temperature=wanted.temperature)
             try:
                 return await ports.transcribe(job)
             except EngineBusy:
@@ -143,7 +144,8 @@ class Uploads:
                         await reply.send(formats.delta(segment.text))
         finally:
             ports.measure("upload_audio_s", splitter.duration_s, "")
-        return formats.Transcript(found, splitter.duration_s, wanted.task, wanted.language or "")
+        named = wanted.language or ""
+        return formats.Transcript(found, splitter.duration_s, wanted.task, named, wanted.temperature)
 
     def _opening(self, wanted: Wish) -> Opening:
         """Raises UploadFailed (400)."""

@@ -52,6 +52,8 @@ class Question:
     beam: int
     retry: bool
     """A bad decode is tried again at higher temperatures."""
+    temperature: float = 0.0
+    """Of the first attempt."""
 
     @property
     def max_new_tokens(self) -> int:
@@ -93,10 +95,14 @@ def stack(items: Iterable[Encoded]) -> Any:
 
 def ask(model: Any, vocabulary: Vocabulary, questions: Sequence[Question]) -> list[Answer]:
     """One answer per question, in order. Raises RuntimeError or ValueError from CTranslate2."""
-    answers = dict(_generate(model, vocabulary, questions, range(len(questions)), temperature=0.0))
+    answers: dict[int, Answer] = {}
+    for temperature in {q.temperature for q in questions}:
+        alike = [i for i, q in enumerate(questions) if q.temperature == temperature]
+        answers |= dict(_generate(model, vocabulary, questions, alike, temperature))
     attempts = {i: [answers[i]] for i, q in enumerate(questions) if q.retry and not answers[i].is_good}
     for temperature in TEMPERATURES:
-        bad = [i for i, tried in attempts.items() if not tried[-1].is_good]
+        cooler = [i for i in attempts if questions[i].temperature < temperature]
+        bad = [i for i in cooler if not attempts[i][-1].is_good]
         for i, answer in _generate(model, vocabulary, questions, bad, temperature):
             attempts[i].append(answer)
     for i, tried in attempts.items():

@@ -110,6 +110,7 @@ class WhisperEngine:
                 frames=job.features.shape[-1],
                 beam=1 if job.kind is Kind.PARTIAL else self._beam,
                 retry=job.kind is not Kind.PARTIAL,
+                temperature=job.temperature,
             )
             for job, row, (language, _) in zip(jobs, encoded, languages, strict=True)
         ]

@@ -31,6 +31,8 @@ class Transcript:
     """transcribe | translate"""
     language: str = ""
     """Code of the one that was named; empty: what was heard."""
+    temperature: float = 0.0
+    """Of each first attempt."""
 
     @property
     def text(self) -> str:
@@ -90,7 +92,9 @@ def _verbose(transcript: Transcript, segments: bool, words: bool) -> dict[str, A
         "usage": _usage(transcript),
     }
     if segments:
-        said["segments"] = [_segment(i, segment) for i, segment in enumerate(transcript.segments)]
+        said["segments"] = [
+            _segment(i, segment, transcript.temperature) for i, segment in enumerate(transcript.segments)
+        ]
     if words:
         said["words"] = [
             {"word": word.text, "start": round(word.start_s, 3), "end": round(word.end_s, 3)}
@@ -100,7 +104,7 @@ def _verbose(transcript: Transcript, segments: bool, words: bool) -> dict[str, A
     return said
 
 
-def _segment(number: int, segment: Segment) -> dict[str, Any]:
+def _segment(number: int, segment: Segment, temperature: float) -> dict[str, Any]:
     """Every field is one that OpenAI's classes insist on. The tokens are the engine's own business."""
     hypothesis = segment.hypothesis
     return {
@@ -110,7 +114,7 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
         "end": round(segment.end_s, 3),
         "text": segment.text,
         "tokens": [],
-        "temperature": 0.0,
+        "temperature": temperature,
         "avg_logprob": _finite(hypothesis.average_logprob),
         "compression_ratio": _finite(hypothesis.compression_ratio),
         "no_speech_prob": _finite(hypothesis.no_speech_probability),

@@ -1,5 +1,7 @@
 """core: codes of Whisper's languages and their English names, as OpenAI's clients write and read them."""
 
+from gateway.transcript.tags import read_tag
+
 NAMES = {
     "af": "afrikaans", "am": "amharic", "ar": "arabic", "as": "assamese", "az": "azerbaijani",
     "ba": "bashkir", "be": "belarusian", "bg": "bulgarian", "bn": "bengali", "bo": "tibetan",
@@ -29,7 +31,7 @@ _CODES = {name: code for code, name in NAMES.items()}
 def code_of(language: str) -> str:
     """`zh`, `zh-TW`, `Chinese` -> `zh`; what is none of them comes back in lower case."""
     language = language.strip().lower()
-    return _CODES.get(language) or language.replace("_", "-").split("-")[0]
+    return _CODES.get(language) or read_tag(language).language or ""
 
 
 def name_of(code: str) -> str:

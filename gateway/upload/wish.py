@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from gateway.transcript.tags import read_tag
 from gateway.upload.failure import UploadFailed
 from gateway.upload.formats import Format
 from gateway.upload.languages import code_of
@@ -24,6 +25,9 @@ class Wish:
     """transcribe | translate"""
     format: Format = "json"
     language: str | None = None
+    script: str | None = None
+    """Chinese script; None: the gateway's own."""
+    temperature: float = 0.0
     prompt: str = ""
     hotwords: tuple[str, ...] = ()
     words: bool = False
@@ -44,13 +48,14 @@ def read(fields: Fields, task: str, max_prompt_chars: int) -> Wish:
     granularities = set(fields.get("timestamp_granularities", ())) or {"segment"}
     if not granularities <= GRANULARITIES:
         raise _bad("timestamp_granularities", "`timestamp_granularities[]` must be segment, word or both.")
-    _check_temperature(_last(fields, "temperature"))
     # Whisper reads the end of a prompt that is too long, and one line.
     prompt = " ".join(_last(fields, "prompt").split())[-max_prompt_chars:] if max_prompt_chars else ""
     return Wish(
         task=task,
         format=format,
         language=code_of(_last(fields, "language")) or None,
+        script=read_tag(_last(fields, "language")).script,
+        temperature=_temperature(_last(fields, "temperature")),
         prompt=prompt,
         hotwords=tuple(fields.get("keywords", ())),
         words=format == "verbose_json" and "word" in granularities,
@@ -70,13 +75,14 @@ def _is_true(name: str, text: str) -> bool:
     return text.lower() in TRUE
 
 
-def _check_temperature(text: str) -> None:
+def _temperature(text: str) -> float:
     try:
         temperature = float(text or "0")
     except ValueError:
         temperature = math.nan
     if not 0 <= temperature <= 1:
         raise _bad("temperature", "`temperature` must be a number from 0 to 1.")
+    return temperature
 
 
 def _bad(param: str, message: str, code: str = "invalid_value") -> UploadFailed:

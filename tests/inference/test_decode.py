@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,6 +68,17 @@ def test_the_maximum_length_gives_each_answer_its_room(prompt: int, frames: int)
     assert decoded >= asked.max_new_tokens
     assert asked.max_new_tokens + prompt <= MAX_POSITIONS
     assert asked.max_new_tokens >= min(10 * frames // 100, 220)
+
+
+def test_a_temperature_that_was_asked_for_is_the_first() -> None:
+    """Sampled from the start, greedily for its neighbours, and only hotter after a bad decode."""
+    warm, plain = replace(question(0), temperature=0.5), question(1)
+    bad, good = ("x", -3.0, 0.0), ("I am cold.", -0.2, 0.0)
+    found, model = answers({0: [bad, good], 1: [good]}, warm, plain)
+    assert [answer.text for answer in found] == ["I am cold."] * 2
+    calls = {(call["sampling_temperature"], call["sampling_topk"], *call["rows"]) for call in model.calls}
+    assert calls == {(0.5, 0, 0), (0.8, 0, 0), (1.0, 1, 1)}
+    assert {call["beam_size"] for call in model.calls if 0 in call["rows"]} == {1}
 
 
 def test_a_good_answer_is_asked_for_once() -> None:

@@ -37,14 +37,16 @@ def test_what_openai_does_when_nothing_is_said() -> None:
     ("fields", "wanted"),
     [
         ({"response_format": "srt"}, {"format": "srt"}),
-        ({"language": "zh-TW"}, {"language": "zh"}),
+        ({"language": "zh-TW"}, {"language": "zh", "script": "twp"}),
+        ({"language": "zh-CN"}, {"language": "zh", "script": "cn"}),
+        ({"language": "Chinese"}, {"language": "zh"}),
         ({"language": "English"}, {"language": "en"}),
         ({"prompt": "one\n two"}, {"prompt": "one two"}),
         ({"prompt": "x" * 50 + "y" * 100}, {"prompt": "y" * 100}),
         ({"keywords": ["Tan", "Lim"]}, {"hotwords": ("Tan", "Lim")}),
         ({"stream": "true"}, {"stream": True}),
         ({"stream": "False"}, {"stream": False}),
-        ({"temperature": "0.4"}, {}),
+        ({"temperature": "0.4"}, {"temperature": 0.4}),
         ({"unknown": "x", "include": "logprobs", "chunking_strategy": "auto"}, {}),
         ({"timestamp_granularities": "word"}, {"segments": False}),
         (

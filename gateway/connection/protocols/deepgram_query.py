@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from gateway.connection.messages import Start
 from gateway.connection.opening import Refused, open_stream
 from gateway.connection.protocols.codec import Handshake, Rejected
-from gateway.connection.protocols.wishes import read_tag
 from gateway.detection.audio import AudioDecoder, AudioError
 from gateway.events import AudioFormat
+from gateway.transcript.tags import read_tag
 
 ENCODINGS = {
     "linear16": "pcm_s16le",

@@ -23,8 +23,8 @@ from gateway.connection.protocols.openai_turns import (
     Turns,
     turned,
 )
-from gateway.connection.protocols.wishes import Tongue, read_tag
 from gateway.events import AudioFormat, ModelInfo
+from gateway.transcript.tags import Tongue, read_tag
 
 MAX_BYTES = 1 << 16
 """Of a configuration: it is kept, and told back."""

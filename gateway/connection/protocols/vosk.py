@@ -27,9 +27,10 @@ from gateway.connection.messages import (
 from gateway.connection.opening import Refused, open_stream
 from gateway.connection.protocols.codec import End, Handshake, Say, Step, Tell, WholeSamples
 from gateway.connection.protocols.unfinished import Pulse, Unfinished
-from gateway.connection.protocols.wishes import fitting, read_tag
+from gateway.connection.protocols.wishes import fitting
 from gateway.events import AudioFormat, Word
 from gateway.transcript.agreement import split
+from gateway.transcript.tags import read_tag
 from gateway.transcript.words import spread
 
 SAMPLE_RATE = 8_000

@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 from gateway.connection.messages import Start
 from gateway.connection.opening import Refused
 from gateway.connection.protocols.codec import Handshake
-from gateway.connection.protocols.wishes import read_tag
 from gateway.events import AudioFormat
+from gateway.transcript.tags import read_tag
 
 SAMPLE_RATE = 16_000
 ENCODINGS = {"float32": "pcm_f32le", "int16": "pcm_s16le", "uint8": "pcm_s16le"}

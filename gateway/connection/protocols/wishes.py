@@ -1,32 +1,8 @@
-"""core: what clients of every protocol ask for, in their own words -> what a session understands."""
+"""core: hotwords as clients of other protocols name them -> hotwords that a session takes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from gateway.config import ServerSettings
-
-SCRIPTS = {"tw": "twp", "hant": "twp", "hk": "hk", "mo": "hk", "cn": "cn", "sg": "cn", "hans": "cn"}
-"""Region or script of a Chinese language tag -> Chinese script."""
-OTHER_NAMES = {"cmn": "zh", "nb": "no", "fil": "tl", "iw": "he", "jv": "jw"}
-"""Codes of languages that Whisper calls otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tongue:
-    """What is spoken, and how it is to be written."""
-
-    language: str | None
-    """Whisper's code, known to the model or not. None: detect it."""
-    script: str | None
-    """Chinese script; None: the gateway's own."""
-
-
-def read_tag(tag: str | None) -> Tongue:
-    """A BCP-47 tag: `en-US` is en, `zh-CN` zh in Simplified characters; empty: detect the language."""
-    first, *parts = (tag or "").strip().lower().replace("_", "-").split("-")
-    language = OTHER_NAMES.get(first, first) or None
-    script = next((SCRIPTS[part] for part in reversed(parts) if part in SCRIPTS), None)
-    return Tongue(language, script if language == "zh" else None)
 
 
 def fitting(words: Iterable[str], settings: ServerSettings) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config import ServerSettings
-from gateway.connection.protocols.wishes import Tongue, fitting, read_tag
+from gateway.connection.protocols.wishes import fitting
 from gateway.events import ModelInfo
+from gateway.transcript.tags import Tongue, read_tag
 
 ATTRIBUTION = {"name": "Care Voice", "url": ""}
 OTHER_SERVICES = ("tts", "handle", "intent", "wake", "mic", "snd")
