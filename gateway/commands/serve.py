@@ -1,6 +1,7 @@
 """shell: `care-voice serve`: settings -> gateway -> run until a signal."""
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -101,6 +102,7 @@ async def run(settings: Settings, spec: EngineSpec) -> None:
         await asyncio.wait({warming, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if warming.done():
             model = warming.result()
+            gc.freeze()  # what lives as long as the gateway is never looked through again: 45 ms each time
             log.info("ready", url=address, model=model.name, device=model.device, compute=model.compute_type)
             if model.demo:
                 log.warning(DEMO_WARNING)

@@ -27,35 +27,33 @@ class Hearing:
         self._first = first
         self._arrivals = Arrivals()
         self._lost = 0
+        self._counted = 0
+        self.received = first
+        """The client's samples so far, declared gaps included."""
         self.speaking = False
         """An utterance is open."""
-
-    @property
-    def received(self) -> int:
-        """The client's samples so far, declared gaps included."""
-        return self._first + self._listener.received
 
     @property
     def position_s(self) -> float:
         """Seconds of the client's stream so far."""
         return round(self.received / self._rate, 3)
 
-    @property
-    def heard_s(self) -> float:
-        """Seconds of audio that came to this process."""
-        return (self._listener.received - self._lost) / self._rate
+    def take_heard_s(self) -> float:
+        """Seconds of audio that came since this was asked last."""
+        counted, self._counted = self._counted, self.received - self._first - self._lost
+        return (self._counted - counted) / self._rate
 
     def receive(self, payload: bytes, now: float) -> list[Heard]:
         """Audio as the client sent it. Raises AudioError."""
         heard = self._note(self._listener.receive(payload))
-        self._arrivals.push(self._listener.received * SAMPLE_RATE // self._rate, now)
+        self._advance(now)
         return heard
 
     def skip(self, samples: int, now: float) -> list[Heard]:
         """Audio that the client had to drop."""
         heard = self._note(self._listener.skip(samples))
         self._lost += samples
-        self._arrivals.push(self._listener.received * SAMPLE_RATE // self._rate, now)
+        self._advance(now)
         return heard
 
     def flush(self) -> list[Heard]:
@@ -83,6 +81,11 @@ class Hearing:
         decided = self._listener.decided_samples
         decided = decided if undecided_samples is None else min(decided, undecided_samples)
         return min(self.received, self._first + self._listener.client_samples(decided))
+
+    def _advance(self, now: float) -> None:
+        received = self._listener.received
+        self.received = self._first + received
+        self._arrivals.push(received * SAMPLE_RATE // self._rate, now)
 
     def _note(self, heard: list[Heard]) -> list[Heard]:
         for item in heard:

@@ -159,8 +159,8 @@ class Session:
         if self.state is not State.LISTENING:
             return []
         self._close_code = close_code
-        effects, self.state = self._hear(self._hearing.flush(), now), State.STOPPING
-        return effects + self._settle(now)
+        heard, self.state = self._hear(self._hearing.flush(), now), State.STOPPING
+        return [fx.Measure("audio_s", self._hearing.take_heard_s()), *heard, *self._settle(now)]
 
     # --- messages ---
 
@@ -200,8 +200,8 @@ class Session:
         if self.state is not State.LISTENING:
             return []
         match message:
-            case m.Audio(payload=payload):
-                return self._listen(payload, now)
+            case m.Audio():
+                return self._listen(message, now)
             case m.Gap(samples=samples):
                 return self._skip(samples, now)
             case m.Flush(id=name):
@@ -218,15 +218,14 @@ class Session:
 
     # --- speech ---
 
-    def _listen(self, payload: bytes, now: float) -> list[Effect]:
-        before_s = self._hearing.heard_s
-        heard = self._hearing.receive(payload, now)
-        audio_s = self._hearing.heard_s - before_s
-        effects: list[Effect] = [fx.Measure("audio_s", audio_s), *self._hear(heard, now)]
-        if not self._allowance.spend(cost_s(m.Audio(payload), audio_s), now):
+    def _listen(self, message: m.Audio, now: float) -> list[Effect]:
+        before = self._hearing.received
+        effects = self._hear(self._hearing.receive(message.payload, now), now)
+        audio_s = (self._hearing.received - before) / self.start.audio.sample_rate
+        if not self._allowance.spend(cost_s(message, audio_s), now):
             return effects + self.fail(too_fast())
         if now - self._acked_at >= ACK_INTERVAL_S:
-            effects += self._acknowledge(now)
+            effects += [fx.Measure("audio_s", self._hearing.take_heard_s()), *self._acknowledge(now)]
         return effects
 
     def _skip(self, samples: int, now: float) -> list[Effect]:

@@ -152,7 +152,8 @@ async def stream(request: web.Request, ports: Ports, principal: Principal) -> we
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
             with ports.gate.guard(principal, writer.close):
-                await connection.read(socket)
+                # In a task of its own: each message wakes all coroutines of its task, here none of aiohttp's.
+                await tasks.create_task(connection.read(socket))
             writer.close(CloseCode.DONE, "")
     finally:
         connection.lose(clean=False)

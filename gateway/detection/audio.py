@@ -51,7 +51,8 @@ _S16_SCALE = np.float32(1 / 32768)
 
 
 def _read_s16(payload: bytes) -> Audio:
-    return np.frombuffer(payload, "<i2").astype(np.float32) * _S16_SCALE
+    samples: Audio = np.multiply(np.frombuffer(payload, "<i2"), _S16_SCALE, dtype=np.float32)
+    return samples
 
 
 def _read_f32(payload: bytes) -> Audio:

@@ -89,10 +89,6 @@ class Listener:
         return self._segment(audio[:whole]) if whole else []
 
     def _segment(self, audio: Audio) -> list[Heard]:
-        heard: list[Heard] = []
         flags = self._detector.push(audio)
-        for index, is_speech in enumerate(flags):
-            frame = audio[index * FRAME_SAMPLES : (index + 1) * FRAME_SAMPLES]
-            heard += self._segmenter.push(frame, is_speech)
         self._speaking = flags[-1]
-        return heard
+        return self._segmenter.push(audio, flags)

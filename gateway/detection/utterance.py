@@ -6,7 +6,6 @@ silence, at a flush, or at `max_utterance_ms`: then it is cut at its quietest pl
 cut goes on as the next utterance, no sample lost or repeated. The audio of two finals never overlaps.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from gateway.config import DetectionSettings
 from gateway.detection.features import IncrementalLogMel
 from gateway.events import (
+    FRAME_SAMPLES,
     SAMPLE_RATE,
     Audio,
     EagerVoided,
@@ -30,6 +30,7 @@ CUT_SEARCH_SAMPLES = SAMPLE_RATE * 6
 """How far before the maximum the quietest place is looked for, at most (a third of the utterance)."""
 CUT_WINDOW_SAMPLES = SAMPLE_RATE * 100 // 1000
 """A place is as quiet as the 100 ms around it."""
+_NOTHING = np.zeros(0, np.float32)
 
 
 def _samples(milliseconds: float) -> int:
@@ -70,7 +71,7 @@ class _Utterance:
 
 
 class Segmenter:
-    """(frame, is it speech?) -> utterances. Frames may have any length; the caller's are 20 ms."""
+    """Frames, and whether they are speech -> utterances."""
 
     def __init__(self, settings: DetectionSettings, mel_bands: int) -> None:
         self._mel_bands = mel_bands
@@ -79,8 +80,8 @@ class Segmenter:
         self._position = 0
         self._count = 0
         self._open: _Utterance | None = None
-        self._before: deque[Audio] = deque()
-        self._before_samples = 0
+        self._before: Audio = _NOTHING
+        """The newest audio that no utterance has, as much as a pre-roll needs."""
 
     def configure(self, settings: DetectionSettings) -> None:
         """Other settings, at once; of an open utterance the pre-roll stays as it is."""
@@ -102,18 +103,28 @@ class Segmenter:
         """Everything before it is silence or belongs to an ended utterance. Never decreases."""
         if self._open:
             return self._open.start
-        return self._position - min(self._before_samples, self._pre_roll)
+        return self._position - min(len(self._before), self._pre_roll)
 
     def stretch_partials(self, factor: float | None) -> None:
         """Partials `factor` times as far apart; None: none at all."""
         self._stretch = factor
 
-    def push(self, frame: Audio, is_speech: bool) -> list[Heard]:
-        """One frame and whether it is speech -> what follows from it, in order."""
+    def push(self, audio: Audio, flags: list[bool]) -> list[Heard]:
+        """Frames of 320 samples (the last may be shorter), for each whether it is speech -> what follows."""
+        if self._open is None and True not in flags:
+            self._position += len(audio)
+            self._keep(np.concatenate([self._before, audio]))
+            return []
+        heard: list[Heard] = []
+        for index, is_speech in enumerate(flags):
+            heard += self._push_frame(audio[index * FRAME_SAMPLES : (index + 1) * FRAME_SAMPLES], is_speech)
+        return heard
+
+    def _push_frame(self, frame: Audio, is_speech: bool) -> list[Heard]:
         begin, self._position = self._position, self._position + len(frame)
         if self._open is None:
             if not is_speech:
-                self._remember(frame)
+                self._keep(np.concatenate([self._before, frame]))
                 return []
             self._open = self._begin(begin)
         utterance = self._open
@@ -131,7 +142,7 @@ class Segmenter:
         """So many samples were lost: end the open utterance, go on behind the hole."""
         heard = self.flush()
         self._position += samples
-        self._keep(np.zeros(0, np.float32))
+        self._before = _NOTHING
         return heard
 
     def _speech(self, utterance: _Utterance, begin: int) -> list[Heard]:
@@ -217,22 +228,13 @@ class Segmenter:
 
     def _begin(self, position: int) -> _Utterance:
         mel = IncrementalLogMel(self._mel_bands)
-        before = np.concatenate([np.zeros(0, np.float32), *self._before])
-        before = before[max(0, len(before) - self._pre_roll) :]
+        before = self._before[max(0, len(self._before) - self._pre_roll) :]
         mel.push(before)
         return _Utterance(position - len(before), mel)
 
     def _keep(self, audio: Audio) -> None:
         """Only this is left of the past."""
-        self._before.clear()
-        self._before_samples = 0
-        self._remember(audio[max(0, len(audio) - self._pre_roll) :].copy())
-
-    def _remember(self, audio: Audio) -> None:
-        self._before.append(audio)
-        self._before_samples += len(audio)
-        while self._before_samples - len(self._before[0]) >= self._pre_roll and len(self._before) > 1:
-            self._before_samples -= len(self._before.popleft())
+        self._before = audio[max(0, len(audio) - self._pre_roll) :].copy()
 
 
 def _quietest(audio: Audio, speech: int) -> int:

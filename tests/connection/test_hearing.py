@@ -27,7 +27,8 @@ def test_positions_go_on_from_the_first_sample() -> None:
                 assert fresh.arrived_at(item.end_samples) is not None
     assert resumed.received == fresh.received + 32_000
     assert resumed.committable(None) == fresh.committable(None) + 32_000
-    assert resumed.heard_s == fresh.heard_s == len(PCM) / 32_000
+    assert resumed.take_heard_s() == fresh.take_heard_s() == len(PCM) / 32_000
+    assert fresh.take_heard_s() == 0
 
 
 def test_nothing_is_committable_that_waits_for_a_final() -> None:
@@ -44,7 +45,7 @@ def test_a_gap_moves_the_position_but_is_not_audio() -> None:
     ears = hearing()
     ears.receive(silence(1), 100)
     ears.skip(160_000, 100)
-    assert (ears.received, ears.position_s, ears.heard_s) == (176_000, 11.0, 1.0)
+    assert (ears.received, ears.position_s, ears.take_heard_s()) == (176_000, 11.0, 1.0)
 
 
 def test_an_open_utterance_is_known() -> None:

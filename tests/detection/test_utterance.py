@@ -29,12 +29,15 @@ def segmenter(**changes: object) -> Segmenter:
     return Segmenter(BASE.model_copy(update=changes), mel_bands=80)
 
 
-def frames(pattern: str, frame_ms: int = 20) -> list[tuple[Audio, bool]]:
+def frames(pattern: str, frame_ms: int = 20) -> list[tuple[Audio, list[bool]]]:
     """Noise, a little louder where it is speech; no two samples alike."""
     per_character = 100 // frame_ms
     rng = np.random.default_rng(1)
     return [
-        (rng.standard_normal(frame_ms * MS).astype(np.float32) * (0.1 if mark == "#" else 0.01), mark == "#")
+        (
+            rng.standard_normal(frame_ms * MS).astype(np.float32) * (0.1 if mark == "#" else 0.01),
+            [mark == "#"],
+        )
         for mark in pattern
         for _ in range(per_character)
     ]
@@ -212,7 +215,7 @@ def test_an_endless_sound_is_cut_at_its_quietest_place() -> None:
     heard: list[Heard] = []
     for index, (frame, _) in enumerate(frames("#" * 22)):
         dip = np.float32(0.01 if 70 <= index < 80 else 1)
-        heard += ears.push(frame * dip, is_speech=True)
+        heard += ears.push(frame * dip, [True])
     heard += ears.flush()
     final, ended, started = heard[1:4]
     assert isinstance(final, Snapshot)
@@ -244,9 +247,10 @@ def test_silence_for_an_hour_keeps_only_the_pre_roll() -> None:
     ears = segmenter()
     frame = np.zeros(320, np.float32)
     for _ in range(3_600 * 50):
-        ears.push(frame, is_speech=False)
+        ears.push(frame, [False])
     assert ears.decided_samples == (3_600_000 - 300) * MS
-    assert sum(len(kept) for kept in ears._before) <= 320 * MS
+    assert len(ears._before) == 300 * MS
+    assert ears._before.base is None
 
 
 @st.composite
@@ -281,7 +285,7 @@ def play(chosen: DetectionSettings, steps: list[tuple[str, int]]) -> tuple[list[
         for _ in range(count if what in "#." else 0):
             frame = rng.standard_normal(320).astype(np.float32) * np.float32(0.1)
             audio.append(frame)
-            heard += ears.push(frame, what == "#")
+            heard += ears.push(frame, [what == "#"])
             decided.append(ears.decided_samples)
         decided.append(ears.decided_samples)
     heard += ears.flush()
@@ -372,6 +376,41 @@ def test_what_is_decided_stays_decided(stream: tuple[DetectionSettings, list[tup
     for what, count in steps:
         for _ in range(count if what in "#." else 0):
             before = ears.decided_samples
-            for event in ears.push(np.zeros(320, np.float32), what == "#"):
+            for event in ears.push(np.zeros(320, np.float32), [what == "#"]):
                 if isinstance(event, Snapshot):
                     assert event.start_samples >= before
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams(), st.sampled_from([1, 2, 5, 7, 50, 1_000]))
+def test_blocks_are_heard_as_frames(
+    stream: tuple[DetectionSettings, list[tuple[str, int]]], most: int
+) -> None:
+    """However the frames between two flushes or holes are joined: the same events with the same features."""
+    chosen, steps = stream
+    by_frame, by_block = Segmenter(chosen, 80), Segmenter(chosen, 80)
+    rng = np.random.default_rng(4)
+    block: list[tuple[Audio, bool]] = []
+    expected: list[Heard] = []
+    heard: list[Heard] = []
+
+    def push_block() -> None:
+        for at in range(0, len(block), most):
+            audio, flags = zip(*block[at : at + most], strict=True)
+            heard.extend(by_block.push(np.concatenate(audio), list(flags)))
+        block.clear()
+        assert by_block.decided_samples == by_frame.decided_samples
+
+    for what, count in [*steps, ("flush", 1)]:
+        for _ in range(count if what in "#." else 0):
+            block.append((rng.standard_normal(320).astype(np.float32) * np.float32(0.1), what == "#"))
+            expected += by_frame.push(block[-1][0], [block[-1][1]])
+        if what in {"flush", "skip"}:
+            push_block()
+            expected += by_frame.flush() if what == "flush" else by_frame.skip(count)
+            heard += by_block.flush() if what == "flush" else by_block.skip(count)
+    assert [line(event) for event in heard] == [line(event) for event in expected]
+    for ours, theirs in zip(heard, expected, strict=True):
+        if isinstance(ours, Snapshot) and isinstance(theirs, Snapshot):
+            assert ours.speech_samples == theirs.speech_samples
+            assert np.allclose(ours.features, theirs.features, atol=1e-5)
