@@ -1,6 +1,5 @@
 """shell: `care-voice loadtest`: how many streams this gateway holds, and how well."""
 
-import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from gateway.client.door import DoorError, stream_url, tls_context
 from gateway.loadtest.calibrate import CalibrationError, with_limit
 from gateway.loadtest.caller import Target
 from gateway.loadtest.figures import Figures
+from gateway.loadtest.level import CAPACITY_S
 from gateway.loadtest.material import BUNDLED, MaterialError, load_clips
 from gateway.loadtest.report_html import render
-from gateway.loadtest.results import Document, RunResult, to_json
+from gateway.loadtest.results import Document, RunResult, to_json, typed
 from gateway.loadtest.rewriting import check_writable, replace_file
 from gateway.loadtest.runs import Tester
 from gateway.loadtest.schedule import PROFILES, Load
@@ -195,7 +195,7 @@ def _measure(given: dict[str, Any], console: Console) -> tuple[Document, str | N
     outcome = _run(given, tester, console)
     document = Document(
         at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        command=_command(),
+        command=typed(sys.argv[1:]),
         gateway={"url": target.door.shown, **_known(server.health())},
         machine=machine(),
         conditions={
@@ -208,7 +208,7 @@ def _measure(given: dict[str, Any], console: Console) -> tuple[Document, str | N
         steps=outcome.steps,
         capacity=outcome.capacity,
         at_least=outcome.at_least,
-        notes=tuple(server.notes),
+        notes=(*server.notes, *_too_short(given)),
     )  # fmt: skip
     return document, outcome.invalid
 
@@ -264,20 +264,15 @@ def _load(given: dict[str, Any], streams: int, duration_s: float) -> Load:
     return Load(streams, duration_s, profile, given["chunk_ms"], given["endpointing_ms"], given["seed"])
 
 
+def _too_short(given: dict[str, Any]) -> list[str]:
+    if given["duration"] >= CAPACITY_S:
+        return []
+    return [f"drift over {CAPACITY_S:g} s, which a capacity asks for: this run was shorter"]
+
+
 def _known(health: dict[str, Any]) -> dict[str, Any]:
     names = ("model", "demo_model", "device", "compute_type")
     return {name: health[name] for name in names if name in health}
-
-
-def _command() -> str:
-    """As it was typed, without the key."""
-    words = ["care-voice", *sys.argv[1:]]
-    for i, word in enumerate(words):
-        if word == "--key" and i + 1 < len(words):
-            words[i + 1] = "…"
-        elif word.startswith("--key="):
-            words[i] = "--key=…"
-    return shlex.join(words)
 
 
 def _write(given: dict[str, Any], document: Document, console: Console) -> None:

@@ -14,8 +14,8 @@ TTFS_P95_MS = 500.0
 TTFS_P99_MS = 1000.0
 """Beyond the hangover."""
 WORD_P50_MS = 700.0
-DRIFT_MINUTES = 3.0
-"""A capacity is claimed for runs as long as this."""
+CAPACITY_S = 180.0
+"""A capacity is claimed for runs as long as this: drift shows late."""
 LATENESS_P99_MS = 5.0
 """Above it the generator itself was late, and the run says nothing about the gateway."""
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-import subprocess
+import subprocess  # nosec B404 (espeak-ng)
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,7 +120,9 @@ def _synthesised(text: str, language: str, number: int) -> list[Clip]:
         path = Path(folder) / "spoken.wav"
         command = [program, "-v", voices[number % len(voices)], "-w", str(path), "--", text]
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=SYNTHESIS_TIMEOUT_S)  # noqa: S603 (its own path, no shell)
+            subprocess.run(  # noqa: S603 (no shell)  # nosec B603
+                command, check=True, capture_output=True, timeout=SYNTHESIS_TIMEOUT_S
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise MaterialError(f"espeak-ng cannot speak {text[:40]!r}: {error}") from None
         clip = whole_clip(_read(path), text, language)

@@ -15,14 +15,15 @@ from gateway.loadtest.words import amount, cost_rows, criterion_row, figure_rows
 def render(document: Document) -> bytes:
     """The whole file, UTF-8."""
     title = f"{_headline(document)} · Care Voice load test"
+    plots = cards(document)
     body = "".join(
         (
             _kicker(document),
             _hero(document),
             '<div class="board">',
             _level(document),
-            *cards(document),
-            _accuracy(document),
+            *plots,
+            _accuracy(document, wide=len(plots) % 2 == 0),
             _figures(document),
             _costs(document),
             _conditions(document),
@@ -115,7 +116,7 @@ def _criterion(criterion: Criterion) -> str:
     )
 
 
-def _accuracy(document: Document) -> str:
+def _accuracy(document: Document, wide: bool) -> str:
     figures = document.run.figures
     head = "".join(
         f'<th scope="col"{mark}>{name}</th>'
@@ -138,9 +139,8 @@ def _accuracy(document: Document) -> str:
             f'<td class="n">{changed}</td></tr>'
         )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return _section(
-        "Do the words stay the same?", f"<p>{escape(accuracy_words(figures))}</p>{_scroll(table)}"
-    )
+    said = f"<p>{escape(accuracy_words(figures))}</p>"
+    return _section("Do the words stay the same?", said + _scroll(table), wide)
 
 
 def _figures(document: Document) -> str:

@@ -105,10 +105,14 @@ def _split(figures: Figures, unloaded: Figures | None) -> str:
         rows.append(("one stream alone", _parts(unloaded)))
     split = figures.split
     queue, batch = (amount(one.mean) if one else "–" for one in (split.queue_ms, split.batch_ms))
+    worked_ms = sum(one.mean for one in (split.queue_ms, split.batch_ms) if one)
+    hidden = split.answer_ms.mean < worked_ms
+    where = (
+        "mostly hidden in the hangover: finals are decoded in advance" if hidden else "which people wait for"
+    )
     said = (
         f"Means. Of the answer, the network both ways takes {amount(split.network_ms.p50, 1)} ms. "
-        f"A job waits {queue} ms and a pass takes {batch} ms, mostly hidden in the hangover, "
-        "because finals are decoded in advance."
+        f"A job waits {queue} ms and a pass takes {batch} ms, {where}."
     )
     total = ", ".join(f"{part.name} {part.value:.0f} ms" for part in rows[0][1])
     key = [(part.kind, part.name) for part in rows[0][1]]

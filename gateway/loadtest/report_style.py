@@ -58,9 +58,10 @@ h2 { font-size: 1.05rem; margin-bottom: .15rem; }
 figcaption { margin-bottom: .5rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--dim); font-variant-numeric: tabular-nums; }
+svg text { paint-order: stroke; stroke: var(--panel); stroke-width: 3px; stroke-linejoin: round; }
 svg .name { font-style: italic; }
 svg .strong { fill: var(--ink); font-weight: 600; }
-svg .inside { fill: var(--panel); font-weight: 600; }
+svg .inside { fill: var(--panel); font-weight: 600; stroke: none; }
 .grid { stroke: var(--line); stroke-width: 1; }
 .axis { stroke: var(--dim); stroke-width: 1; }
 .line { fill: none; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }

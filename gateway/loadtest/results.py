@@ -1,5 +1,7 @@
 """core: the document that `--json` writes and the report is made of."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +49,17 @@ class Document:
     notes: tuple[str, ...] = ()
     """What could not be measured, and why."""
     schema: str = field(default=SCHEMA)
+
+
+def typed(arguments: Sequence[str]) -> str:
+    """The command line as it was typed, without the key."""
+    words = ["care-voice", *arguments]
+    for i, word in enumerate(words):
+        if i and words[i - 1] == "--key":
+            words[i] = "…"
+        elif word.startswith("--key="):
+            words[i] = "--key=…"
+    return shlex.join(words)
 
 
 def to_json(document: Document) -> bytes:

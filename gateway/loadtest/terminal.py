@@ -52,14 +52,15 @@ class Progress:
 
     def _line(self) -> Text:
         ttfs, late, failures = summary(self._ttfs_ms), summary(self._late_ms), sum(self._failures.values())
-        line = Text(self._what, style="bold")
+        line = Text(no_wrap=True)
+        line.append(self._what, style="bold")
         passed_s = min(self._duration_s, time.monotonic() - self._began)
-        line.append(f"  {passed_s:.0f} of {self._duration_s:.0f} s", style="dim")
-        line.append(f"  {sum(self._speaking.values())} streams")
-        line.append(f"  TTFS p50 {amount(ttfs.p50)} p95 {amount(ttfs.p95)} ms")
+        line.append(f"  {passed_s:.0f}/{self._duration_s:.0f} s", style="dim")
+        line.append(f"  {sum(self._speaking.values())} speak")
+        line.append(f"  TTFS p50/p95 {amount(ttfs.p50)}/{amount(ttfs.p95)} ms")
         line.append(f"  {failures} errors", style="bold red" if failures else "")
         too_late = late.p99 > LATENESS_P99_MS
-        line.append(f"  generator late {amount(late.p99)} ms", style="bold yellow" if too_late else "")
+        line.append(f"  late {amount(late.p99)} ms", style="bold yellow" if too_late else "")
         return line
 
 
