@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,13 @@ from gateway.benchmark.ceilings import measure_ceilings
 from gateway.benchmark.roofline import Ceilings, tokens
 from gateway.benchmark.shapes import Shape, shape_of
 from gateway.events import Job, Kind
+from gateway.inference.context import BUCKETS, FULL_FRAMES
 from gateway.inference.protocol import EngineError, EngineSpec
 
 if TYPE_CHECKING:
-    from gateway.inference.engine import WhisperEngine
+    from gateway.inference.encoders import Encoder
 
 FRAMES_PER_S = 100
-FULL_FRAMES = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,6 @@ class Started:
     warm_up_s: float
     first_batch_s: float
     """A batch after the warm-up, the first of its size."""
-    ceilings: Ceilings | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +77,11 @@ class Failed:
     message: str
 
 
-Measured = Started | Cell | Failed
+Measured = Started | Cell | Ceilings | Failed
 
 
 def run(plan: Plan, connection: Connection) -> None:
-    """The process: sends Started, a Cell for each combination, then closes. A Failed ends it early."""
+    """The process: sends what it measures, then closes. A Failed ends it early."""
     with connection:
         try:
             for measured in measure(plan):
@@ -94,50 +93,56 @@ def run(plan: Plan, connection: Connection) -> None:
 
 
 def measure(plan: Plan) -> Iterator[Measured]:
-    """Started, then a Cell for each combination. Raises EngineError, RuntimeError."""
+    """Started, Cells, and Ceilings where they can be had. Raises EngineError, RuntimeError."""
     before_bytes = _accelerator_bytes()
     lap = _laps()
-    from gateway.inference.encoders import map_weights, takes_torch
-    from gateway.inference.engine import WhisperEngine
+    from gateway.inference import encoders
 
-    encoder = "torch" if takes_torch(plan.spec) else "ctranslate2"
-    if encoder == "torch":
+    takes_torch = encoders.takes_torch(plan.spec)
+    if takes_torch:
         import torch  # noqa: F401  # its time is of the imports
     import_s = lap()
-    engine = WhisperEngine(plan.spec)
+    bench = _Bench(plan, *encoders.load(plan.spec))
     load_s = lap()
-    engine.warm_up()
+    bench.warm_up()
     warm_up_s = lap()
-    bench = _Bench(plan, engine)
     bench.run(plan.lengths_s[0], plan.batches[0])
     first_batch_s = lap()
-    shape = shape_of(map_weights(plan.spec.model_dir))
-    device = engine.info.device
-    ceilings = measure_ceilings(device, _threads(plan.spec))
-    engine.parts[1].release()  # what the ceilings took is not the model's memory
-    compute_type = engine.info.compute_type
-    yield Started(device, compute_type, encoder, shape, import_s, load_s, warm_up_s, first_batch_s, ceilings)
+    shape = shape_of(encoders.map_weights(plan.spec.model_dir))
+    name = "torch" if takes_torch else "ctranslate2"
+    yield Started(bench.device, bench.compute_type, name, shape, import_s, load_s, warm_up_s, first_batch_s)
     for length_s in plan.lengths_s:
         for batch in plan.batches:
             passes = [bench.run(length_s, batch) for _ in range(plan.repeats + 1)][1:]
             encode_s, decode_s = (statistics.median(part) for part in zip(*passes, strict=True))
-            memory_bytes = _accelerator_bytes() - before_bytes if device == "cuda" else _resident_bytes()
-            yield Cell(length_s, batch, tokens(length_s), encode_s, decode_s, memory_bytes)
+            used_bytes = _accelerator_bytes() - before_bytes if bench.device == "cuda" else _resident_bytes()
+            yield Cell(length_s, batch, tokens(length_s), encode_s, decode_s, used_bytes)
+    bench.release()
+    if ceilings := measure_ceilings(bench.device, _threads(plan.spec)):  # last: they need memory of their own
+        yield ceilings
 
 
 class _Bench:
     """The two halves of a pass."""
 
-    def __init__(self, plan: Plan, engine: "WhisperEngine") -> None:
+    def __init__(self, plan: Plan, model: Any, encoder: "Encoder") -> None:
         from gateway.inference.tokens import Vocabulary
 
-        self._model, self._encoder = engine.parts
-        self._bands, self._beam = engine.info.mel_bands, plan.beam
-        vocabulary = Vocabulary(Path(plan.spec.model_dir) / "tokenizer.json", self._model.is_multilingual)
+        self._model, self._encoder = model, encoder
+        self.device, self.compute_type = model.device, model.compute_type
+        self._bands, self._beam = model.n_mels, plan.beam
+        vocabulary = Vocabulary(Path(plan.spec.model_dir) / "tokenizer.json", model.is_multilingual)
         job = Job(0, 0, 0, Kind.PARTIAL, np.zeros((self._bands, 1), np.float32), 0.0)
         self._prompt = vocabulary.prompt(job, vocabulary.languages[0])
         self._suppressed = [*vocabulary.suppressed, vocabulary.tokenizer("en", "transcribe").eot]
         self._random = np.random.default_rng(0)
+        self.release = encoder.release
+
+    def warm_up(self) -> None:
+        """As the engine does, but with as many tokens as speech has: random weights never end a text."""
+        self._encoder.warm_up()
+        for frames in BUCKETS if self.device == "cuda" else BUCKETS[:1]:
+            self.run(frames / FRAMES_PER_S, 1)
 
     def run(self, length_s: float, batch: int) -> tuple[float, float]:
         """Seconds of (encoder, decoder)."""

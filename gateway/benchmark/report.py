@@ -55,6 +55,8 @@ class Report:
 
     model: str
     started: Started
+    ceilings: Ceilings | None
+    """None: not measured, or of no use for this compute type."""
     rows: tuple[Row, ...]
     capacities: tuple[Capacity, ...]
     failure: str = ""
@@ -70,16 +72,18 @@ def make_report(model: str, measured: list[Measured], profile: Profile) -> Repor
     if started is None:
         return failures[0] if failures else Failed("the process ended without a word")
     cells = [item for item in measured if isinstance(item, Cell)]
-    rows = tuple(_row(started, cell) for cell in cells)
+    ceilings = next((item for item in measured if isinstance(item, Ceilings)), None)
+    if started.compute_type.startswith("int8"):  # its products are faster than those that were measured
+        ceilings = None
+    rows = tuple(_row(started, cell, ceilings) for cell in cells)
     batches = sorted({row.batch for row in rows})
     capacities = tuple(_capacity(batch, rows, profile) for batch in batches)
-    return Report(model, started, rows, capacities, failures[0].message if failures else "")
+    return Report(model, started, ceilings, rows, capacities, failures[0].message if failures else "")
 
 
-def _row(started: Started, cell: Cell) -> Row:
+def _row(started: Started, cell: Cell, ceilings: Ceilings | None) -> Row:
     whole_s = cell.encode_s + cell.decode_s
     encoder, decoder = _works(started, cell)
-    ceilings = known_ceilings(started)
     return Row(
         length_s=cell.length_s,
         batch=cell.batch,
@@ -103,11 +107,6 @@ def _works(started: Started, cell: Cell) -> tuple[Work, Work]:
     encoder = encoder_work(started.shape, cell.length_s, cell.batch, weight_bytes)
     decoder = decoder_work(started.shape, cell.length_s, cell.batch, cell.steps, weight_bytes, cache_bytes)
     return encoder, decoder
-
-
-def known_ceilings(started: Started) -> Ceilings | None:
-    """None for int8, whose products are faster than those that were measured."""
-    return None if started.compute_type.startswith("int8") else started.ceilings
 
 
 def number_bytes(compute_type: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from gateway.benchmark.measure import Cell, Failed, Measured, Plan, run
 from gateway.benchmark.random_model import write_random_model
-from gateway.benchmark.report import Report, Row, known_ceilings, make_report
+from gateway.benchmark.report import Report, Row, make_report
 from gateway.benchmark.roofline import Profile
 from gateway.benchmark.shapes import SHAPES
 from gateway.config import InferenceSettings, ModelSettings
@@ -169,7 +169,7 @@ def _measure(name: str, plan: Plan, console: Console) -> list[Measured]:
 
 
 def _print(report: Report, console: Console) -> None:
-    started, ceilings = report.started, known_ceilings(report.started)
+    started, ceilings = report.started, report.ceilings
     console.print(
         f"\n[bold]{report.model}[/]  {started.device}, {started.compute_type}, encoder {started.encoder}\n"
         f"start: import {started.import_s:.2f} s, load {started.load_s:.2f} s, "

@@ -56,11 +56,6 @@ class WhisperEngine:
             demo=spec.demo,
         )
 
-    @property
-    def parts(self) -> tuple[Any, encoders.Encoder]:
-        """(ctranslate2.models.Whisper, its encoder), for who measures them apart."""
-        return self._model, self._encoder
-
     def warm_up(self) -> None:
         """Run every bucket once on a GPU (kernels are loaded or compiled), a short pass on a CPU."""
         lengths = EVERY_CONTEXT if self.info.device == "cuda" else EVERY_CONTEXT[:1]

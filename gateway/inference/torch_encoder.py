@@ -68,12 +68,17 @@ class TorchEncoder:
     def capture(self, lengths: Sequence[int]) -> None:
         """Prepare the short passes of these lengths. On a GPU only; nothing else may use it meanwhile."""
         pool = torch.cuda.graph_pool_handle()  # one for all: never two run at a time
+        aside = torch.cuda.Stream(self.device)  # one for all: each would get a workspace of its own
         inputs = torch.zeros(GRAPH_FRAMES * self._bands, device=self.device, dtype=self.dtype)
         wanted = [(n, frames) for n in GRAPH_ITEMS for frames in lengths if n * frames <= GRAPH_FRAMES]
         for items, frames in sorted(wanted, key=math.prod, reverse=True):  # the others fit into its memory
             features = inputs[: items * self._bands * frames].view(items, self._bands, frames)
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.cuda.stream(aside):
                 self._graphs[items, frames] = self._capture(features, pool)
+        torch.cuda.empty_cache()  # of the passes that were run aside
+        for frames in lengths:  # the longest pass has its memory from the start
+            self.encode(torch.zeros(max(1, FRAMES_AT_ONCE // frames), self._bands, frames))
+        torch.cuda.synchronize()
 
     def encode(self, features: Tensor) -> Tensor:
         """Returns before the device has finished. The output belongs to the caller."""
@@ -87,14 +92,13 @@ class TorchEncoder:
             return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _capture(self, features: Tensor, pool: Any) -> _Graph:
-        aside = torch.cuda.Stream(self.device)
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            self._run(features)  # libraries choose their kernels outside of the capture
-        torch.cuda.current_stream().wait_stream(aside)
+        self._run(features)  # libraries choose their kernels outside of the capture
+        torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            output = self._run(features)
+        # Not `with torch.cuda.graph`: it collects garbage and empties the cache, each time.
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+        output = self._run(features)
+        graph.capture_end()
         return _Graph(graph, features, output)
 
     def _replay(self, graph: _Graph, features: Tensor) -> Tensor:
