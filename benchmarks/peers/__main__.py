@@ -17,7 +17,8 @@ from rich.console import Console
 from benchmarks.peers.environments import CannotInstall
 from benchmarks.peers.report import Result, as_json, describe, show
 from benchmarks.peers.servers import CONTENDERS, running
-from benchmarks.peers.sweep import LEVELS, Effort, sweep, warm_up
+from benchmarks.peers.sweep import ALONE, LEVELS, Effort, measure, sweep, warm_up
+from benchmarks.peers.waits import Run
 
 PEERS = [name for name, contender in CONTENDERS.items() if not contender.is_ours]
 FULL = Effort(seconds=25, sentences=24, tries=2, precision=0.1, most=1024)
@@ -71,25 +72,24 @@ def main(quick: bool, names: list[str], chunks: tuple[int, ...], most: int, path
 def _measure(console: Console, name: str, chunks: tuple[int, ...], effort: Effort) -> Result:
     """The second size of chunks is searched from where the first one ended."""
     contender = CONTENDERS[name]
-    result = Result(contender)
+    result, first = Result(contender), FIRST[contender.is_ours]
+
+    def tell(run: Run, alone: Run) -> None:
+        console.print(f"  {describe(run, alone)}", highlight=False, soft_wrap=True)
+
     console.print(f"[bold]{contender.title}[/]: starting (the first time its environment is installed)")
     try:
         with running(contender) as server:
             warm_up(contender, server)
-            first = FIRST[contender.is_ours]
+            alone = measure(contender, server, ALONE, chunks[0], effort)
+            console.print("  without load:", style="dim")
+            tell(alone, alone)
             for chunk_ms in chunks:
-                console.print(f"  {chunk_ms} ms chunks", style="dim")
-                found = sweep(
-                    contender,
-                    server,
-                    chunk_ms,
-                    effort,
-                    first,
-                    lambda run: console.print(f"  {describe(run)}"),
-                )
+                console.print(f"  {chunk_ms} ms chunks:", style="dim")
+                found = sweep(contender, server, alone, chunk_ms, effort, first, tell)
                 result.sweeps[chunk_ms] = found
                 first = max(1, found.capacity(LEVELS[1]))
-    except (CannotInstall, RuntimeError) as error:
+    except (CannotInstall, RuntimeError, OSError) as error:
         result.trouble = str(error)
         console.print(f"  not measured: {error}", style="yellow")
     return result

@@ -33,11 +33,13 @@ def ratio(ours: int, theirs: int) -> str:
     return f"{ours} : 0" if ours else "—"
 
 
-def describe(run: Run) -> str:
+def describe(run: Run, alone: Run) -> str:
     """A line for each run, as it goes."""
     doubtful = " [yellow]late generator[/]" if run.lateness_p99_ms > LATENESS_LIMIT_MS else ""
     faults = f" [red]{', '.join(f'{n} × {what}' for what, n in run.faults.items())}[/]" if run.faults else ""
-    marks = " ".join(f"[{'green' if level.held_by(run) else 'red'}]{level.name}[/]" for level in LEVELS)
+    marks = " ".join(
+        f"[{'green' if level.held_by(run, alone) else 'red'}]{level.name}[/]" for level in LEVELS
+    )
     return (
         f"{run.speakers:5} speakers  shown {_waits(run.shown)}  final {_waits(run.final)}  "
         f"server {run.server_cores:.2f} cores, generator {run.generator_cores:.2f}, "
@@ -102,6 +104,7 @@ def as_json(results: Mapping[str, Result]) -> dict[str, Any]:
             "chunks": {
                 str(size): {
                     "capacity": {level.name: sweep.capacity(level) for level in LEVELS},
+                    "alone": _finite(asdict(sweep.alone)),
                     "runs": [_finite(asdict(run)) for run in sweep.runs],
                 }
                 for size, sweep in result.sweeps.items()

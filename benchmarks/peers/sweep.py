@@ -30,6 +30,10 @@ LEVELS = (
 """The service level of this gateway, on final text and on any; and one that is three times as lax."""
 PROFILE = PROFILES["turns"]
 WARM_UP_TRIES = 10
+ALONE = 2
+"""Speakers of the run without load: one of each language."""
+Tell = Callable[[Run, Run], None]
+"""Hears of each run, and of the one without load."""
 SEED = 5
 
 
@@ -52,12 +56,14 @@ class Sweep:
     """All runs against one server with one size of chunks."""
 
     chunk_ms: int
+    alone: Run
+    """The same server without load."""
     runs: list[Run] = field(default_factory=list)
 
     def held(self, level: Level) -> dict[int, bool]:
         tried: dict[int, bool] = {}
         for run in self.runs:
-            tried[run.speakers] = tried.get(run.speakers, False) or level.held_by(run)
+            tried[run.speakers] = tried.get(run.speakers, False) or level.held_by(run, self.alone)
         return tried
 
     def capacity(self, level: Level) -> int:
@@ -80,7 +86,7 @@ def material() -> tuple[Turn, ...]:
 
 
 def warm_up(contender: Contender, server: Server) -> None:
-    """The first speaker of a server waits for the model. Raises RuntimeError when no words come."""
+    """The first speaker of a server may wait for the model. Raises RuntimeError when no words come."""
     said = material()
     for _ in range(WARM_UP_TRIES):
         load = Load(1, 6.0, PROFILE, 256, round(1000 * HANGOVER_S), SEED)
@@ -92,22 +98,17 @@ def warm_up(contender: Contender, server: Server) -> None:
 
 
 def sweep(
-    contender: Contender,
-    server: Server,
-    chunk_ms: int,
-    effort: Effort,
-    first: int,
-    tell: Callable[[Run], None],
+    contender: Contender, server: Server, alone: Run, chunk_ms: int, effort: Effort, first: int, tell: Tell
 ) -> Sweep:
-    """Search the capacity at each of LEVELS, the lax ones by doubling alone."""
-    found = Sweep(chunk_ms)
+    """Search the capacity at each of LEVELS, the lax ones by doubling only."""
+    found = Sweep(chunk_ms, alone)
     while wanted := _next(found, effort, first):
         for _ in range(effort.tries):
             run = measure(contender, server, wanted, chunk_ms, effort)
             found.runs.append(run)
-            tell(run)
+            tell(run, alone)
             server.wait_until_idle()
-            if all(level.held_by(run) for level in LEVELS[:2]):
+            if all(level.held_by(run, alone) for level in LEVELS[:2]):
                 break
     return found
 

@@ -16,7 +16,8 @@ WRONG_SHARE = 0.2
 TAIL_UNITS = 48
 """Of a text, looked through: a sentence that has just been said stands at its end."""
 MISSED_SHARE = 0.1
-"""Sentences that never come right (or one, if they are few): misheard, which is the model's matter."""
+"""Of the sentences, may never come right (or one, if they are few), more than without load: what is misheard
+then is the model's matter, or that of how a server feeds it."""
 Text = tuple[float, str]
 """When it came, in seconds of the stream, and all that the reader had before him then."""
 
@@ -53,9 +54,10 @@ class Waits:
     p95_s: float
     p99_s: float
 
-    @property
-    def misses_many(self) -> bool:
-        return self.missed > max(1, MISSED_SHARE * self.sentences)
+    def misses_many(self, alone: "Waits") -> bool:
+        """`alone`: of the same server without load."""
+        share = MISSED_SHARE + alone.missed / max(1, alone.sentences)
+        return self.missed > max(1, share * self.sentences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,10 @@ class Level:
     p95_s: float
     p99_s: float
 
-    def held_by(self, run: Run) -> bool:
-        waits = run.final if self.is_final else run.shown
-        if run.faults or waits.misses_many:
+    def held_by(self, run: Run, alone: Run) -> bool:
+        """`alone`: of the same server without load."""
+        waits, unloaded = (run.final, alone.final) if self.is_final else (run.shown, alone.shown)
+        if run.faults or waits.misses_many(unloaded):
             return False
         return waits.p95_s <= self.p95_s and waits.p99_s <= self.p99_s  # False for NaN
 
