@@ -180,6 +180,7 @@ async def speak(port: int, sessions: int, chunk_ms: int, duty: int, seed: int) -
     frames = [_frames(pcm, chunk_ms) for pcm in speech(duty or 100)]
     reader_tasks = []
     late: list[float] = []
+    lost: list[bytes] = []
     for n in range(sessions):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
@@ -190,7 +191,7 @@ async def speak(port: int, sessions: int, chunk_ms: int, duty: int, seed: int) -
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
         writer.write(say("start", language=("en", "zh")[n % 2]))
         await reader.readexactly(2)
-        reader_tasks.append(asyncio.create_task(_discard(reader)))
+        reader_tasks.append(asyncio.create_task(_discard(reader, lost)))
         if duty:
             said = frames[n % len(frames)]
             first = chance.randrange(len(said))
@@ -198,7 +199,9 @@ async def speak(port: int, sessions: int, chunk_ms: int, duty: int, seed: int) -
             reader_tasks.append(asyncio.create_task(pace))
     print("speaking", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    print(json.dumps({"late_p99_ms": 1000 * percentile(late or [0.0], 99)}), flush=True)
+    if lost:
+        print(lost[0][-200:], file=sys.stderr)
+    print(json.dumps({"late_p99_ms": 1000 * percentile(late or [0.0], 99), "lost": len(lost)}), flush=True)
     os._exit(0)
 
 
@@ -207,9 +210,12 @@ def _frames(pcm: bytes, chunk_ms: int) -> list[bytes]:
     return [frame(Op.BINARY, pcm[at : at + size]) for at in range(0, len(pcm) - size, size)]
 
 
-async def _discard(reader: asyncio.StreamReader) -> None:
-    while await reader.read(1 << 16):
-        pass
+async def _discard(reader: asyncio.StreamReader, lost: list[bytes]) -> None:
+    """Read until the gateway closes, which it should not; keep what it said last."""
+    said = b""
+    while more := await reader.read(1 << 16):
+        said = more
+    lost.append(said)
 
 
 async def _pace(
@@ -247,13 +253,10 @@ class Speakers:
             assert process.stdout
             assert process.stdout.readline() == "speaking\n"
 
-    def stop(self) -> float:
-        """How late the latest of them was, p99 in ms."""
-        late = []
-        for process in self._processes:
-            out, _ = process.communicate("\n", timeout=30)
-            late.append(float(json.loads(out)["late_p99_ms"]))
-        return max(late)
+    def stop(self) -> tuple[float, int]:
+        """How late the later of them was, p99 in ms; sessions that the gateway closed."""
+        told = [json.loads(process.communicate("\n", timeout=30)[0]) for process in self._processes]
+        return max(one["late_p99_ms"] for one in told), sum(one["lost"] for one in told)
 
 
 # --- one process, no sockets --------------------------------------------------------------------------------
@@ -334,7 +337,7 @@ def with_sockets(sessions: int, chunk_ms: int, duty: int, seconds: float, profil
     time.sleep(seconds)
     seen = gateway.mark()
     streamed_s = sessions * (time.monotonic() - began)
-    late_ms = speakers.stop()
+    late_ms, lost = speakers.stop()
     gateway.stop()
     cost_ms = 1000 * seen["cpu_s"] / streamed_s
     speaking_kb = 1024 * (seen["rss_mb"] - empty_mb) / sessions
@@ -347,6 +350,7 @@ def with_sockets(sessions: int, chunk_ms: int, duty: int, seconds: float, profil
         Figure("memory per idle session", 1024 * (idle_mb - empty_mb) / sessions, "KB", IDLE_GOAL_KB),
         Figure("memory per speaking session", speaking_kb, "KB", SPEAKING_GOAL_KB),
         Figure("gateway: resident memory", seen["rss_mb"], "MB"),
+        Figure("sessions that were closed", lost, "", 0, invalidates=True),
         Figure("generator's lateness p99", late_ms, "ms", 5.0, invalidates=True),
     ]
 

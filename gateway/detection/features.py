@@ -23,7 +23,8 @@ BLOCK = 8
 as much as the product (OpenBLAS goes parallel above 2**18 multiplications)."""
 _END = np.zeros(2 * END_PADDING - 1, np.float32)
 """Those zeros and their reflection, which turns at the last of them."""
-_WINDOW = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
+_WINDOW = (N_FFT * np.hanning(N_FFT + 1)[:-1]).astype(np.float32)
+"""Hann, times what norm="forward" divides by: without a norm numpy computes in double, six times as slow."""
 _SLANEY_LOG_HZ = 1000.0
 _SLANEY_HZ_PER_MEL = 200.0 / 3
 _SLANEY_LOG_STEP = np.log(6.4) / 27
@@ -52,7 +53,7 @@ def raw_log_mel(padded: Audio, bands: int) -> NDArray[np.float32]:
     step = padded.itemsize
     # As sliding_window_view does, which takes as long to begin as ten transforms.
     windows = np.ndarray((frames, N_FFT), np.float32, padded, strides=(HOP_SAMPLES * step, step))
-    parts = np.fft.rfft(windows * _WINDOW).astype(np.complex64, copy=False).view(np.float32)
+    parts = np.fft.rfft(windows * _WINDOW, norm="forward").astype(np.complex64, copy=False).view(np.float32)
     np.square(parts, out=parts)
     power = np.zeros((-(-frames // BLOCK), BLOCK, N_FFT // 2 + 1), np.float32)
     np.add(parts[:, ::2], parts[:, 1::2], out=power.reshape(-1, N_FFT // 2 + 1)[:frames])
