@@ -158,10 +158,8 @@ class GatewayProcess:
         return dict(json.loads(self._read()))
 
     def stop(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._folder.cleanup()
+        with self._folder:
+            self._process.communicate(timeout=30)
 
     def _read(self) -> str:
         assert self._process.stdout

@@ -1,5 +1,7 @@
 """The benchmark of the front end: what is said, and that sessions really stream."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def test_the_fake_engine_says_more_as_more_is_heard(language: str | None) -> Non
     jobs = [Job(1, 1, n, Kind.PARTIAL, features, speech_s=n / 2, language=language) for n in range(1, 9)]
     answers = FakeEngine().transcribe(jobs)
     assert [answer.revision for answer in answers] == list(range(1, 9))
-    for before, after in zip(answers, answers[1:], strict=False):
+    for before, after in pairwise(answers):
         assert after.text.startswith(before.text)
 
 
