@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fmt node-test benchmark lock audit sbom wheel clean
+.PHONY: help run test check soak fmt node-test benchmark peers-benchmark lock audit sbom wheel clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 run: $(VENV)/.run ## Run the gateway with the demo model and a synthetic conversation.
 	$(BIN)/care-voice demo
@@ -41,6 +41,9 @@ fmt: $(VENV)/.dev ## Format the code.
 
 benchmark: $(VENV)/.dev ## Accuracy and latency of the demo model on this machine (minutes).
 	$(BIN)/python -m benchmarks.streaming
+
+peers-benchmark: $(VENV)/.dev ## Speakers that this and other Whisper gateways hold on this machine (an hour).
+	$(BIN)/python -m benchmarks.peers
 
 lock: $(VENV)/.dev ## Resolve the dependencies again, with hashes.
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

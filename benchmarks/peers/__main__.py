@@ -8,7 +8,9 @@ The method, and the figures of past runs, are in docs/benchmarks.md.
 import json
 import os
 import platform
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,13 +18,15 @@ from rich.console import Console
 
 from benchmarks.peers.environments import CannotInstall
 from benchmarks.peers.report import Result, as_json, describe, show
-from benchmarks.peers.servers import CONTENDERS, running
+from benchmarks.peers.servers import CONTENDERS, Contender, running
 from benchmarks.peers.sweep import ALONE, LEVELS, Effort, measure, sweep, warm_up
 from benchmarks.peers.waits import Run
 
 PEERS = [name for name, contender in CONTENDERS.items() if not contender.is_ours]
 FULL = Effort(seconds=25, sentences=24, tries=2, precision=0.1, most=1024)
 QUICK = Effort(seconds=12, sentences=8, tries=1, precision=0.5, most=1024)
+FILE_WIDTH = 140
+"""Of the tables where no terminal has one."""
 FIRST = {True: 16, False: 2}
 """The first number tried of ours, and of others."""
 
@@ -47,31 +51,41 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     "--chunk-ms", "chunks", multiple=True, type=click.IntRange(20, 1000),
     help="Audio per message; may be repeated. [default: 256 and 100; 256 with --quick]",
 )  # fmt: skip
+@click.option(
+    "--threads", default="", metavar="N", help="OMP_NUM_THREADS of the peers. [default: 1 for WhisperLive]"
+)
 @click.option("--most", type=click.IntRange(1), default=1024, show_default=True, help="Never more speakers.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write every run there too."
 )
-def main(quick: bool, names: list[str], chunks: tuple[int, ...], most: int, path: Path | None) -> None:
+def main(
+    quick: bool, names: list[str], chunks: tuple[int, ...], threads: str, most: int, path: Path | None
+) -> None:
     """Speakers held by Care Voice and by other Whisper gateways: same machine, model, clips and pacing."""
-    console = Console()
-    effort = QUICK if quick else FULL
-    effort = Effort(effort.seconds, effort.sentences, effort.tries, effort.precision, most)
-    machine = {
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    effort = replace(QUICK if quick else FULL, most=most)
+    sizes = chunks or ((256,) if quick else (256, 100))
+    before = {
         "date": time.strftime("%Y-%m-%d %H:%M"), "cores": os.cpu_count(), "python": platform.python_version(),
-        "load": os.getloadavg()[0], "quick": quick,
+        "load": os.getloadavg()[0], "quick": quick, "threads": threads,
     }  # fmt: skip
-    console.print(f"{machine['cores']} cores, load average {machine['load']:.2f} before the run")
+    console.print(f"{before['cores']} cores, load average {before['load']:.2f} before the run")
     results: dict[str, Result] = {}
     for name in names:
-        results[name] = _measure(console, name, chunks or ((256,) if quick else (256, 100)), effort)
+        contender = CONTENDERS[name]
+        if threads and not contender.is_ours:
+            contender = replace(contender, threads=threads)
+        results[name] = _measure(console, contender, sizes, effort)
     show(console, results)
     if path:
-        path.write_text(json.dumps(machine | {"servers": as_json(results)}, indent=2) + "\n")
+        path.write_text(
+            json.dumps(before | {"load_after": os.getloadavg()[0]} | {"servers": as_json(results)}, indent=2)
+            + "\n"
+        )
 
 
-def _measure(console: Console, name: str, chunks: tuple[int, ...], effort: Effort) -> Result:
+def _measure(console: Console, contender: Contender, chunks: tuple[int, ...], effort: Effort) -> Result:
     """The second size of chunks is searched from where the first one ended."""
-    contender = CONTENDERS[name]
     result, first = Result(contender), FIRST[contender.is_ours]
 
     def tell(run: Run, alone: Run) -> None:

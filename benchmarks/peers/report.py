@@ -38,13 +38,13 @@ def describe(run: Run, alone: Run) -> str:
     doubtful = " [yellow]late generator[/]" if run.lateness_p99_ms > LATENESS_LIMIT_MS else ""
     faults = f" [red]{', '.join(f'{n} × {what}' for what, n in run.faults.items())}[/]" if run.faults else ""
     marks = " ".join(
-        f"[{'green' if level.held_by(run, alone) else 'red'}]{level.name}[/]" for level in LEVELS
+        ("[green]✓" if level.held_by(run, alone) else "[red]✗") + f" {level.name}[/]" for level in LEVELS
     )
+    cores = f"{run.server_cores:.2f}, generator {run.generator_cores:.2f}, others {run.others_cores:.2f}"
     return (
         f"{run.speakers:5} speakers  shown {_waits(run.shown)}  final {_waits(run.final)}  "
-        f"server {run.server_cores:.2f} cores, generator {run.generator_cores:.2f}, "
-        f"late {run.lateness_p99_ms:.0f} ms  {marks}{doubtful}{faults}"
-    )  # fmt: skip
+        f"cores: server {cores}; late {run.lateness_p99_ms:.0f} ms  {marks}{doubtful}{faults}"
+    )
 
 
 def _waits(waits: Waits) -> str:
@@ -59,18 +59,18 @@ def show(console: Console, results: Mapping[str, Result]) -> None:
         table.add_column("server")
         for level in LEVELS:
             table.add_column(f"{level.name}\np95 {level.p95_s:g} s", justify="right")
-        table.add_column("at its best\np50 / p95", justify="right")
+        table.add_column("shown there\np50 / p95", justify="right")
         table.add_column("server\ncores", justify="right")
         table.add_column("ours ÷ it\nfinal ÷ shown", justify="right")
         table.add_column("\nfinal ÷ final", justify="right")
-        ours = best_of_ours(results, chunk_ms)
+        ours = ours_on_final(results, chunk_ms)
         for result in results.values():
             table.add_row(*_row(result, chunk_ms, ours))
         console.print(table)
 
 
-def best_of_ours(results: Mapping[str, Result], chunk_ms: int) -> int:
-    """The smaller of our rows, on final text: the ratio must not depend on the protocol."""
+def ours_on_final(results: Mapping[str, Result], chunk_ms: int) -> int:
+    """The smaller of our two rows: the ratio must not depend on the protocol."""
     rows = [r.sweeps[chunk_ms] for r in results.values() if r.contender.is_ours and chunk_ms in r.sweeps]
     return min((row.capacity(LEVELS[0]) for row in rows), default=0)
 
