@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.connection.arrivals import KEPT_SAMPLES, STEP_SAMPLES, Arrivals
+from gateway.connection.arrivals import KEPT_SAMPLES, STEP_SAMPLES, TRIMMED_MARKS, Arrivals
 
 
 def test_a_position_arrives_with_the_message_that_covers_it() -> None:
@@ -26,6 +26,7 @@ def test_memory_is_bounded_to_a_minute(chunks: list[int]) -> None:
         pushed.append(position)
     recent = [(p, float(n)) for n, p in enumerate(pushed) if p >= position - KEPT_SAMPLES]
     assert all(arrivals.at(p) == now for p, now in recent)
+    assert len(arrivals) <= len(recent) + TRIMMED_MARKS
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), min_size=1, max_size=300))
