@@ -22,3 +22,16 @@ class CloseCode(IntEnum):
     """Another socket continues this session; do not reconnect."""
     CANNOT_RESUME = 4410
     TOO_FAST = 4429
+
+
+STANDARD: dict[int, int] = {
+    CloseCode.UNAUTHORIZED: CloseCode.BAD_MESSAGE,
+    CloseCode.FORBIDDEN: CloseCode.BAD_MESSAGE,
+    CloseCode.IDLE: CloseCode.GOING_AWAY,
+    CloseCode.TOO_FAST: CloseCode.OVERLOADED,
+}
+
+
+def standard(code: int) -> int:
+    """Our own codes as those of RFC 6455, which clients of other protocols know."""
+    return STANDARD.get(code, code)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from gateway.connection.closing import CloseCode
+from gateway.connection.closing import CloseCode, standard
 from gateway.connection.messages import (
     Ack,
     Audio,
@@ -120,7 +120,7 @@ class Deepgram:
                 return BAD_AUDIO.code, BAD_AUDIO.reason
             case CloseCode.IDLE:
                 return IDLE.code, IDLE.reason
-        return (code if code < 4000 else CloseCode.BAD_MESSAGE), reason
+        return standard(code), reason
 
     def tick(self, now: float) -> list[Step]:
         if self._hearing:  # a long frame takes its time

@@ -5,6 +5,7 @@ In all of them the client speaks first, so nothing is said before that, and its 
 
 import msgspec
 
+from gateway.connection.closing import standard
 from gateway.connection.messages import ServerMessage
 from gateway.connection.protocols.codec import Codec, End, Handshake, Step
 from gateway.connection.protocols.vosk import Vosk
@@ -39,7 +40,7 @@ class Nameless:
         return self._codec.send(message) if self._codec else []
 
     def close(self, code: int, reason: str) -> tuple[int, str] | None:
-        return self._codec.close(code, reason) if self._codec else (code, reason)
+        return self._codec.close(code, reason) if self._codec else (standard(code), reason)
 
     def tick(self, now: float) -> list[Step]:
         if self._codec:

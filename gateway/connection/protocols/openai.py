@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.connection import messages as m
-from gateway.connection.closing import CloseCode
+from gateway.connection.closing import CloseCode, standard
 from gateway.connection.opening import Refused, open_stream
 from gateway.connection.protocols.codec import (
     WIDTHS,
@@ -39,15 +39,6 @@ UPDATES = {
     "session.update": "session.updated",
     "transcription_session.update": "transcription_session.updated",
 }
-CLOSING: dict[int, int] = {
-    CloseCode.RESTART: CloseCode.GOING_AWAY,
-    CloseCode.IDLE: CloseCode.GOING_AWAY,
-    CloseCode.TOO_FAST: CloseCode.OVERLOADED,
-    CloseCode.UNAUTHORIZED: CloseCode.BAD_MESSAGE,
-    CloseCode.FORBIDDEN: CloseCode.BAD_MESSAGE,
-    CloseCode.CANNOT_RESUME: CloseCode.BAD_MESSAGE,
-}
-"""Our own close codes -> those of RFC 6455 that these clients know."""
 CODES = {
     "overloaded": "rate_limit_exceeded",
     "too_many_beds": "rate_limit_exceeded",
@@ -230,7 +221,7 @@ class Realtime:
         return []
 
     def close(self, code: int, reason: str) -> tuple[int, str]:
-        return CLOSING.get(code, code), reason
+        return (CloseCode.GOING_AWAY if code == CloseCode.RESTART else standard(code)), reason
 
     # --- saying ---
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from gateway.connection.closing import standard
 from gateway.connection.messages import (
     Audio,
     Configure,
@@ -159,7 +160,7 @@ class Vosk:
         return []
 
     def close(self, code: int, reason: str) -> tuple[int, str] | None:
-        return code, self._why or reason
+        return standard(code), self._why or reason
 
     def _last_words(self) -> list[Step]:
         """The reply to eof; or what no reply is left for, when the gateway ends it."""

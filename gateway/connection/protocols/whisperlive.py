@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.connection.closing import CloseCode
+from gateway.connection.closing import CloseCode, standard
 from gateway.connection.messages import (
     Audio,
     Error,
@@ -167,7 +167,7 @@ class WhisperLive:
 
     def close(self, code: int, reason: str) -> tuple[int, str] | None:
         self._closed = True
-        return (CloseCode.DONE if code == CloseCode.RESTART else code), reason
+        return (CloseCode.DONE if code == CloseCode.RESTART else standard(code)), reason
 
     # --- what is said ---
 

@@ -430,7 +430,8 @@ def test_after_close_stream_it_is_always_1000() -> None:
         (CloseCode.RESTART, (1012, "why")),
         (CloseCode.OVERLOADED, (1013, "why")),
         (CloseCode.INTERNAL, (1011, "why")),
-        (CloseCode.TOO_FAST, (1008, "why")),
+        (CloseCode.TOO_FAST, (1013, "why")),
+        (CloseCode.FORBIDDEN, (1008, "why")),
         (CloseCode.UNAUTHORIZED, (1008, "why")),
     ],
 )

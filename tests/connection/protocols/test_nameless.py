@@ -91,3 +91,15 @@ def test_nothing_that_a_client_sends_raises(frames: list[str | bytes]) -> None:
     nameless = wire()
     nameless.client(*frames)
     nameless.tick(1000.0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(1000, 1000), (1013, 1013), (4401, 1008), (4403, 1008), (4408, 1001), (4429, 1013)]
+)
+@pytest.mark.parametrize("first", [None, b"\x00\x00", '{"uid": "u"}'])
+def test_close_codes(first: str | bytes | None, ours: int, theirs: int) -> None:
+    """Ours from 4000 on mean nothing to these clients, whatever they turn out to be."""
+    wire = Wire(Nameless(handshake()))
+    if first:
+        wire.client(first)
+    assert wire.codec.close(ours, "why") == (theirs, "why")
