@@ -54,6 +54,8 @@ class TorchEncoder:
 
     def __init__(self, model: ModelFile, device: str, dtype: torch.dtype) -> None:
         """Raises torch.OutOfMemoryError where the weights do not fit."""
+        # cuDNN's attention is 4 % faster, but plans each new shape for about 0.1 s, in the middle of a pass.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self.device, self.dtype = torch.device(device), dtype
         self._heads = encoder_heads(model)
         weights = encoder_weights(model)
