@@ -59,7 +59,9 @@ class Listed(click.ParamType[tuple[Any, ...]]):
     "--model", "models", multiple=True, default=("demo",), metavar="NAME|DIR|shape:NAME",
     help="Of `care-voice models list`, a directory, a shape with random weights, or `shapes`, all of them.",
 )  # fmt: skip
-@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto")
+@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto",
+    help="`auto` takes the GPU when there is one.",
+)  # fmt: skip
 @click.option("--compute-type", "compute_types", type=Listed(click.Choice(COMPUTE_TYPES)), default="auto",
     help="One or more of " + ", ".join(COMPUTE_TYPES) + ".", metavar="TYPE,...",
 )  # fmt: skip
