@@ -12,7 +12,18 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 """numpy sees only small products here, which threads make slower; must be said before it is imported."""
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 """onnxruntime would leave a device identifier at home and report to its maker; the engine inherits this."""
-COMMANDS = ("serve", "demo", "stream", "models", "token", "tls", "export", "loadtest", "benchmark")
+COMMANDS = (
+    "serve",
+    "demo",
+    "stream",
+    "models",
+    "token",
+    "tls",
+    "export",
+    "loadtest",
+    "benchmark",
+    "diagnose",
+)
 
 
 class LazyGroup(click.Group):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ctranslate2
+import pynvml
 
 from gateway.inference.catalogue import missing_files
 from gateway.inference.protocol import EngineError, EngineSpec
@@ -73,7 +74,7 @@ def check_files(model_dir: Path) -> None:
 
 def choose_device(wanted: str) -> str:
     """`auto` takes the GPU when there is one."""
-    count = ctranslate2.get_cuda_device_count() if wanted != "cpu" else 0
+    count = cuda_devices() if wanted != "cpu" else 0
     if wanted == "cuda" and not count:
         raise EngineError(
             "cuda_unavailable",
@@ -86,15 +87,47 @@ def choose_device(wanted: str) -> str:
     return "cuda"
 
 
+def why_auto() -> str:
+    """Why `auto` takes the device that it takes, in a few words."""
+    if count := cuda_devices():
+        return f"since CUDA can use {count} GPU{'s' if count > 1 else ''}"
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
+        return "since CUDA_VISIBLE_DEVICES hides every GPU"
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError as error:
+        return f"since there is no NVIDIA driver that works ({error})"
+    return (
+        f"since CUDA can use none of {count} GPU{'s' if count != 1 else ''}: `care-voice diagnose` says why"
+    )
+
+
+def version() -> str:
+    """Of CTranslate2."""
+    return str(ctranslate2.__version__)
+
+
+def cuda_devices() -> int:
+    """How many GPUs CTranslate2 could use."""
+    count: int = ctranslate2.get_cuda_device_count()
+    return count
+
+
+def compute_types(device: str) -> tuple[str, ...]:
+    """Those that CTranslate2 has there, sorted. Raises RuntimeError with what CUDA says."""
+    return tuple(sorted(ctranslate2.get_supported_compute_types(device)))
+
+
 def choose_compute_type(wanted: str, device: str) -> str:
     """`auto` takes the best that the device has."""
-    supported = ctranslate2.get_supported_compute_types(device)
+    supported = compute_types(device)
     if wanted == "auto":
         return next(name for name in PREFERENCE[device] if name in supported)
     if wanted not in supported:
         raise EngineError(
             "compute_type",
-            f"{wanted} cannot be had on {device}; it has {', '.join(sorted(supported))}.",
+            f"{wanted} cannot be had on {device}; it has {', '.join(supported)} (`auto`: the best of them).",
         )
     return wanted
 
