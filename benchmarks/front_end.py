@@ -42,6 +42,7 @@ from gateway.connection.session import Session
 from gateway.detection.listener import Listener
 from gateway.detection.silero import load_silero
 from gateway.events import AudioFormat
+from gateway.inference.load import LoadLevel
 from gateway.inference.protocol import EngineSpec
 from gateway.resources import static_dir
 from tests.raw import Op, frame, say
@@ -135,7 +136,8 @@ async def serve(data_dir: str, profile: bool) -> None:
     )
     print(port, flush=True)
     while await reader.readline():
-        print(json.dumps(probe.mark()), flush=True)
+        level = LoadLevel[gateway.health()["load"].upper()]
+        print(json.dumps(probe.mark() | {"load_level": level}), flush=True)
     probe.end()
     watching.cancel()
     await gateway.stop()
@@ -349,6 +351,7 @@ def with_sockets(sessions: int, chunk_ms: int, duty: int, seconds: float, profil
         Figure("memory per idle session", 1024 * (idle_mb - empty_mb) / sessions, "KB", IDLE_GOAL_KB),
         Figure("memory per speaking session", speaking_kb, "KB", SPEAKING_GOAL_KB),
         Figure("gateway: resident memory", seen["rss_mb"], "MB"),
+        Figure("load level (1: partials stretched)", seen["load_level"], "", 0, invalidates=True),
         Figure("sessions that were closed", lost + idle_lost, "", 0, invalidates=True),
         Figure("generator's lateness p99", late_ms, "ms", 5.0, invalidates=True),
     ]
