@@ -20,6 +20,8 @@ from gateway.connection.ports import Member, Ports
 from gateway.connection.protocols.codec import WIDTHS, Codec, End, Say, Step, Tell
 from gateway.connection.session import State
 from gateway.connection.speaker import Speaker
+from gateway.detection.opus import DECODED_RATE, MAX_PACKET_SAMPLES, packet_samples
+from gateway.events import AudioFormat
 
 TICK_S = 0.25
 PIECE_BYTES = 1 << 15
@@ -47,7 +49,8 @@ class Foreign:
         self._ports = ports
         self._principal = principal
         self._speaker: Member | None = None
-        self._bytes_per_s = 1
+        self._audio = AudioFormat()
+        self._ended = False
         server = ports.settings.server
         burst_s, rate = server.max_ahead_s * EASE, server.max_audio_rate * EASE
         self._allowance = Allowance(burst_s, rate, time.monotonic())
@@ -72,7 +75,9 @@ class Foreign:
         for step in self._codec.receive(frame, time.monotonic()):
             for part in _parts(step):
                 if isinstance(part, Tell) and isinstance(part.message, Audio):
-                    await self._wait(len(part.message.payload) / self._bytes_per_s)
+                    await self._wait(_seconds(part.message.payload, self._audio))
+                if self._ended:
+                    return
                 self._perform([part])
 
     async def tick_forever(self) -> None:
@@ -93,6 +98,7 @@ class Foreign:
 
     def close(self, code: int, reason: str) -> None:
         if closing := self._codec.close(code, reason):
+            self._ended = True
             self._way.close(*closing)
 
     # --- steps ---
@@ -107,6 +113,7 @@ class Foreign:
                 case Tell(message):
                     self._tell(message)
                 case End(code, reason):
+                    self._ended = True
                     self._way.close(code, reason)
                     self.lose()
 
@@ -115,8 +122,7 @@ class Foreign:
 
     def _begin(self, start: Start) -> None:
         self._speaker = Speaker(self._ports, self, self._principal.id)
-        audio = start.audio
-        self._bytes_per_s = max(1, WIDTHS.get(audio.encoding, 1) * audio.channels * audio.sample_rate)
+        self._audio = start.audio
         log.info("session began", session=self.session, protocol=self.protocol)
         try:
             check_new(self._ports, self._principal, start.bed)
@@ -133,6 +139,13 @@ class Foreign:
         """Let the others in; longer when this client is faster than it may be."""
         await asyncio.sleep(self._allowance.wait_s(cost_s, time.monotonic()))
         self._allowance.spend(cost_s, time.monotonic())
+
+
+def _seconds(payload: bytes, audio: AudioFormat) -> float:
+    if audio.encoding == "opus":
+        return min(packet_samples(payload), MAX_PACKET_SAMPLES) / DECODED_RATE
+    bytes_per_s = WIDTHS.get(audio.encoding, 1) * audio.channels * audio.sample_rate
+    return len(payload) / max(1, bytes_per_s)
 
 
 def _parts(step: Step) -> Iterator[Step]:

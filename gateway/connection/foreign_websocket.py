@@ -1,6 +1,8 @@
 """shell: a WebSocket in somebody else's protocol, from handshake to close."""
 
 import asyncio
+import contextlib
+import socket as sockets
 import time
 import uuid
 
@@ -9,6 +11,7 @@ from aiohttp import WSMsgType, hdrs, web
 
 from gateway.connection.access import Principal, only_bed
 from gateway.connection.admission import check_new
+from gateway.connection.backlog import Backlog
 from gateway.connection.closing import CloseCode
 from gateway.connection.foreign import Foreign
 from gateway.connection.opening import Refused, check_bed
@@ -22,6 +25,13 @@ from gateway.connection.writing import Writer
 MAX_WAITING_MESSAGES = 1000
 PING_S = 20.0
 """These clients may be silent for as long as they like; one that answers no ping is gone."""
+ANSWER_S = 30.0
+"""So long nothing came, no answer to a ping either. Counted while the gateway reads: when it does not, the
+answer may be waiting behind audio."""
+MAX_BACKLOG_BYTES = 16 << 20
+RECEIVE_BYTES = 1 << 16
+"""What the system may take in before it is read. Clients give up when a ping of theirs stays unanswered for
+20 s or so: not much may wait before one."""
 STATUS = {"bad_bed": 400, "forbidden_bed": 403}
 log = structlog.get_logger()
 
@@ -80,7 +90,7 @@ async def serve(
         compress=False,
         max_msg_size=dialect.max_message_bytes + 1,
         timeout=5,
-        heartbeat=PING_S,
+        receive_timeout=ANSWER_S,
     )
     if dialect.request_id_header:
         socket.headers[dialect.request_id_header] = handshake.connection
@@ -88,16 +98,10 @@ async def serve(
     foreign = Foreign(dialect.name, codec, writer, ports, principal)
     request.app[OPEN].add(writer)
     try:
+        _receive_little(request)
         await socket.prepare(request)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(writer.run())
-            ticking = tasks.create_task(foreign.tick_forever())
-            with ports.gate.guard(principal, foreign.close):
-                foreign.open()
-                await _read(socket, foreign)
-            ticking.cancel()
-            foreign.lose()
-            writer.close(CloseCode.DONE, "")
+        with ports.gate.guard(principal, foreign.close):
+            await _converse(socket, writer, foreign)
     finally:
         request.app[OPEN].discard(writer)
         foreign.lose()
@@ -116,7 +120,39 @@ def _open(handshake: Handshake, ports: Ports, principal: Principal, dialect: Dia
     return dialect.codec(handshake)
 
 
-async def _read(socket: web.WebSocketResponse, foreign: Foreign) -> None:
-    async for message in socket:
-        if message.type in {WSMsgType.BINARY, WSMsgType.TEXT}:
-            await foreign.receive(message.data)
+async def _converse(socket: web.WebSocketResponse, writer: Writer, foreign: Foreign) -> None:
+    """Until both sides are done."""
+    backlog = Backlog(MAX_BACKLOG_BYTES)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(writer.run())
+        tasks.create_task(_read(socket, backlog))
+        besides = [tasks.create_task(foreign.tick_forever()), tasks.create_task(_ping(socket))]
+        foreign.open()
+        while (frame := await backlog.take()) is not None:
+            await foreign.receive(frame)
+        for task in besides:
+            task.cancel()
+        foreign.lose()
+        writer.close(CloseCode.DONE, "")
+
+
+def _receive_little(request: web.Request) -> None:
+    if request.transport and (raw := request.transport.get_extra_info("socket")):
+        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, RECEIVE_BYTES)
+
+
+async def _ping(socket: web.WebSocketResponse) -> None:
+    """Cancel it when the connection ends."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await asyncio.sleep(PING_S)
+            await socket.ping()
+
+
+async def _read(socket: web.WebSocketResponse, backlog: Backlog) -> None:
+    """Until the client closes, or is gone."""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async for message in socket:
+            if message.type in {WSMsgType.BINARY, WSMsgType.TEXT}:
+                await backlog.put(message.data)
+    backlog.end()

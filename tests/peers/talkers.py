@@ -115,13 +115,15 @@ class SocketTalker(Talker):
 
     path: ClassVar[str]
     query: ClassVar[dict[str, str]] = {}
+    options: ClassVar[dict[str, Any]] = {}
+    """Of `websockets.connect`."""
     socket: ClientConnection
 
     async def open(self, gateway: RunningGateway, bed: str, language: str, key: str) -> None:
         query = self.query | self.named(language) | ({"bed": bed} if bed else {})
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         url = f"{gateway.ws}{self.path}?{urlencode(query)}"
-        self.socket = await connect(url, additional_headers=headers, compression=None)
+        self.socket = await connect(url, additional_headers=headers, compression=None, **self.options)
         self._reading = asyncio.ensure_future(self._read())
         await self.begin(language)
 

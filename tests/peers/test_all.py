@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.connection.speech import pcm16, silence
 from tests.peers.talkers import (
     ALL,
+    FOREIGN,
     SOCKETS,
     Company,
+    Deepgram,
     Native,
     OpenAI,
     Said,
@@ -52,8 +54,17 @@ def names(kinds: list[type[Talker]]) -> list[str]:
     return [kind.protocol for kind in kinds]
 
 
-def start(directory: Path, *options: str) -> RunningGateway:
-    return RunningGateway.start(directory / "log", *options)
+@contextmanager
+def running(directory: Path, *options: str) -> Iterator[RunningGateway]:
+    """It stops as it should, and leaves a log without a fault of ours."""
+    gateway = RunningGateway.start(directory / "log", *options)
+    try:
+        yield gateway
+        assert gateway.stop() == 0, gateway.log()
+        check_log(gateway)
+    finally:
+        gateway.process.kill()
+        gateway.process.wait()
 
 
 def check_log(gateway: RunningGateway) -> None:
@@ -65,10 +76,8 @@ def check_log(gateway: RunningGateway) -> None:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """Without keys, all protocols on."""
-    running = start(tmp_path_factory.mktemp("all"), *WYOMING)
-    yield running
-    assert running.stop() == 0, running.log()
-    check_log(running)
+    with running(tmp_path_factory.mktemp("all"), *WYOMING) as gateway:
+        yield gateway
 
 
 @pytest.fixture
@@ -277,6 +286,26 @@ async def test_nobody_harms_another_stream(gateway: RunningGateway, company: Com
     check_log(gateway)
 
 
+# --- clients in a hurry ---
+
+
+async def test_a_recording_sent_at_once_is_heard_to_the_end(
+    tmp_path: Path, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although it has to wait for its turn: its pings are answered meanwhile, so that it does not give up."""
+    monkeypatch.setattr(SocketTalker, "options", {"ping_interval": 0.5, "ping_timeout": 2})
+    with running(tmp_path, *WYOMING, "--max-ahead-s=5") as gateway:
+        clip = pcm16("en_01.wav") + silence(18) + pcm16("en_02.wav") + silence(1)
+        talkers = [await company.talk(kind, gateway) for kind in FOREIGN]
+        for talker in talkers:
+            await talker.send(clip[: len(clip) // 4 * 2])
+            await talker.send(clip[len(clip) // 4 * 2 :])
+        await asyncio.gather(*(talker.goodbye() for talker in talkers))
+        for talker in talkers:
+            await talker.end()
+            assert units(talker.text()) == expected("en_01.wav") + expected("en_02.wav"), talker.protocol
+
+
 # --- a gateway in trouble ---
 
 
@@ -295,25 +324,30 @@ async def test_an_engine_that_dies_loses_nothing(gateway: RunningGateway, compan
 
 
 async def test_a_gateway_that_stops_lets_everybody_finish(tmp_path: Path, company: Company) -> None:
-    """SIGTERM in the middle of a sentence: each has its final in its own shape, and the close that says 1001."""
-    gateway = start(tmp_path, *WYOMING)
-    beds = {kind: bed_of(kind, "stop") for kind in ALL}
-    async with page_of(gateway, *beds.values()) as page:
-        talkers = await asyncio.gather(*(company.talk(kind, gateway, beds[kind]) for kind in ALL))
-        await asyncio.gather(
-            *(talker.speak(pcm16("en_01.wav")[: 2 * 16_000 * 2], 0.02) for talker in talkers)
-        )
-        while {partial["bed"] for partial in page.of("partial")} < set(beds.values()):
-            await page.until("partial")
-        gateway.process.send_signal(signal.SIGTERM)
-        for talker in talkers:
-            assert units(hull(await talker.end()).text)[:3] == ["i", "don't", "have"], talker.protocol
-            assert talker.closed is not None
-            assert talker.closed[0] == (0 if talker.protocol == "wyoming" else 1001), talker.protocol
-        await page.end()
-        assert {c["bed"] for c in page.of("caption") if units(c["text"])[0] == "i"} == set(beds.values())
-    assert await asyncio.to_thread(gateway.process.wait, 30) == 0
-    check_log(gateway)
+    """SIGTERM in the middle of a sentence: each has its final in its own shape, and the close that says 1001.
+    It does not wait for what a client has sent ahead."""
+    with running(tmp_path, *WYOMING, "--max-ahead-s=5") as gateway:
+        beds = {kind: bed_of(kind, "stop") for kind in ALL}
+        async with page_of(gateway, *beds.values()) as page:
+            talkers = await asyncio.gather(*(company.talk(kind, gateway, beds[kind]) for kind in ALL))
+            await asyncio.gather(
+                *(talker.speak(pcm16("en_01.wav")[: 2 * 16_000 * 2], 0.02) for talker in talkers)
+            )
+            while {partial["bed"] for partial in page.of("partial")} < set(beds.values()):
+                await page.until("partial")
+            hasty = await company.talk(Deepgram, gateway)
+            await hasty.send(pcm16("en_00.wav") + silence(120))
+            await hasty.until(hasty.finals)
+            gateway.process.send_signal(signal.SIGTERM)
+            for talker in talkers:
+                assert units(hull(await talker.end()).text)[:3] == ["i", "don't", "have"], talker.protocol
+                assert talker.closed is not None
+                assert talker.closed[0] == (0 if talker.protocol == "wyoming" else 1001), talker.protocol
+            await page.end()
+            assert {c["bed"] for c in page.of("caption") if units(c["text"])[0] == "i"} == set(beds.values())
+        assert await asyncio.to_thread(gateway.process.wait, 30) == 0
+        said = [json.loads(line)["event"] for line in gateway.log().splitlines() if line.startswith("{")]
+        assert said[-1] == "stopped"
 
 
 # --- a full gateway, and keys ---
@@ -321,30 +355,28 @@ async def test_a_gateway_that_stops_lets_everybody_finish(tmp_path: Path, compan
 
 async def test_a_full_gateway_refuses_in_each_protocols_own_way(tmp_path: Path, company: Company) -> None:
     """HTTP before the upgrade; a client that was let in before and begins now is told in its protocol."""
-    gateway = start(tmp_path, *WYOMING, "--max-sessions=1")
-    waiting = {kind: await company.talk(kind, gateway) for kind in (OpenAI, Wyoming)}
-    nameless = (
-        await connect(gateway.ws + "/", compression=None),
-        await connect(gateway.ws + "/", compression=None),
-    )
-    async with peer(gateway.ws, "/v1/stream") as only:
-        await only.start()
-        for path, status, field in (
-            ("/v1/stream", 503, "error"),
-            ("/v1/realtime", 503, "error"),
-            ("/v1/listen?encoding=linear16&sample_rate=16000", 429, "err_code"),
-            ("/", 503, "error"),
-            ("/whisperlive", 503, "error"),
-            ("/vosk", 503, "error"),
-        ):
-            with pytest.raises(InvalidStatus) as refused:
-                await connect(gateway.ws + path)
-            answer = refused.value.response
-            assert (answer.status_code, answer.headers["Retry-After"]) == (status, "5"), path
-            assert json.loads(answer.body or b"")[field]
-        await check_late_refusals(waiting, nameless)
-    assert gateway.stop() == 0
-    check_log(gateway)
+    with running(tmp_path, *WYOMING, "--max-sessions=1") as gateway:
+        waiting = {kind: await company.talk(kind, gateway) for kind in (OpenAI, Wyoming)}
+        nameless = (
+            await connect(gateway.ws + "/", compression=None),
+            await connect(gateway.ws + "/", compression=None),
+        )
+        async with peer(gateway.ws, "/v1/stream") as only:
+            await only.start()
+            for path, status, field in (
+                ("/v1/stream", 503, "error"),
+                ("/v1/realtime", 503, "error"),
+                ("/v1/listen?encoding=linear16&sample_rate=16000", 429, "err_code"),
+                ("/", 503, "error"),
+                ("/whisperlive", 503, "error"),
+                ("/vosk", 503, "error"),
+            ):
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(gateway.ws + path)
+                answer = refused.value.response
+                assert (answer.status_code, answer.headers["Retry-After"]) == (status, "5"), path
+                assert json.loads(answer.body or b"")[field]
+            await check_late_refusals(waiting, nameless)
 
 
 async def check_late_refusals(waiting: dict[type[Talker], Talker], nameless: tuple[object, object]) -> None:
@@ -371,22 +403,20 @@ async def test_a_key_that_is_revoked_ends_its_streams(tmp_path: Path, company: C
     """In the middle of a sentence, in every protocol that has keys: 1008, and the bed has the words."""
     data = tmp_path / "data"
     admin, key = make_key(data, "admin"), make_key(data, "speaker", "*")
-    gateway = start(tmp_path)
-    headers = {"additional_headers": {"Authorization": f"Bearer {admin}"}}
-    async with peer(gateway.ws, "/v1/captions", **headers) as page:
-        await page.say("watch", beds=["*"])
-        talkers = [await company.talk(kind, gateway, kind.protocol, key=key) for kind in SOCKETS]
-        await asyncio.gather(
-            *(talker.speak(pcm16("en_01.wav")[: 2 * 16_000 * 2], 0.02) for talker in talkers)
-        )
-        await asyncio.to_thread(token, data, "revoke", key.split("_")[1])
-        for talker in talkers:
-            await talker.end()
-            assert talker.closed is not None
-            assert talker.closed[0] == (4401 if isinstance(talker, Native) else 1008), talker.protocol
-        while {c["bed"] for c in page.of("caption")} < {kind.protocol for kind in SOCKETS}:
-            caption = await page.until("caption")
-            assert units(caption["text"])[:3] == ["i", "don't", "have"]
-    assert gateway.stop() == 0
-    assert key not in gateway.log()
-    check_log(gateway)
+    with running(tmp_path) as gateway:
+        headers = {"additional_headers": {"Authorization": f"Bearer {admin}"}}
+        async with peer(gateway.ws, "/v1/captions", **headers) as page:
+            await page.say("watch", beds=["*"])
+            talkers = [await company.talk(kind, gateway, kind.protocol, key=key) for kind in SOCKETS]
+            await asyncio.gather(
+                *(talker.speak(pcm16("en_01.wav")[: 2 * 16_000 * 2], 0.02) for talker in talkers)
+            )
+            await asyncio.to_thread(token, data, "revoke", key.split("_")[1])
+            for talker in talkers:
+                await talker.end()
+                assert talker.closed is not None
+                assert talker.closed[0] == (4401 if isinstance(talker, Native) else 1008), talker.protocol
+            while {c["bed"] for c in page.of("caption")} < {kind.protocol for kind in SOCKETS}:
+                caption = await page.until("caption")
+                assert units(caption["text"])[:3] == ["i", "don't", "have"]
+        assert key not in gateway.log()

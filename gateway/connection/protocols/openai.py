@@ -4,8 +4,6 @@ The session begins with the first audio, so that its configuration may come befo
 it in its course. A beta client is answered in the beta's shape. The page of it is docs/openai-realtime.md.
 """
 
-import base64
-import binascii
 from typing import Any
 
 import msgspec
@@ -54,7 +52,7 @@ class ClientEvent(Struct):
 
     type: Any = UNSET
     event_id: Any = None
-    audio: Any = UNSET
+    audio: Raw | UnsetType = UNSET
     session: Raw | UnsetType = UNSET
 
 
@@ -242,12 +240,13 @@ def _decode(frame: str | bytes) -> ClientEvent:
         raise Wrong("invalid_value", "An event is a text frame that holds one JSON object.") from None
 
 
-def _audio(value: object) -> bytes:
+def _audio(value: Raw | UnsetType) -> bytes:
+    """There may be much of it: read in one go, from JSON's string to bytes."""
     if value is UNSET:
         raise Wrong("missing_required_parameter", "`audio`: the samples, in base64.", "audio")
     try:
-        return base64.b64decode(value if isinstance(value, str) else "?", validate=True)
-    except (binascii.Error, ValueError):
+        return msgspec.json.decode(value, type=bytes)
+    except (msgspec.DecodeError, ValueError):
         raise Wrong("invalid_value", "`audio` is no base64.", "audio") from None
 
 
