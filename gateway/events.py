@@ -172,3 +172,5 @@ class ModelInfo:
     """Codes such as en, zh."""
     demo: bool
     """The bundled demo model: understands clear synthetic speech only."""
+    device_reason: str = ""
+    """Why it is that device: `as asked`, or `since ...`."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 from gateway.events import HOP_SAMPLES, SAMPLE_RATE
 
@@ -82,6 +83,10 @@ class Metrics:
         gauge = Gauge(f"care_voice_{name}", text, (label,), registry=self._registry)
         for value, read in reads.items():
             gauge.labels(value).set_function(read)
+
+    def collect_from(self, collector: Collector) -> None:
+        """Metrics that somebody else makes when they are read."""
+        self._registry.register(collector)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

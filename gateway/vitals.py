@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.chronicle import Chronicle
 from gateway.connection.viewer import Viewers
+from gateway.diagnosis.gauges import GpuGauges
 from gateway.events import ModelInfo
 from gateway.inference.load import LoadLevel
 from gateway.inference.worker import Worker
@@ -49,6 +50,7 @@ class Vitals:
             "model": model.name if model else None,
             "demo_model": model.demo if model else None,
             "device": model.device if model else None,
+            "device_reason": model.device_reason if model else None,
             "compute_type": model.compute_type if model else None,
             "sessions": len(self.roster),
             "viewers": len(self.viewers),
@@ -83,3 +85,4 @@ class Vitals:
             "upload": lambda: float(self.worker.waiting_uploads),
         }
         metrics.watch_labelled("queue_depth", "Jobs waiting.", "kind", depths)
+        metrics.collect_from(GpuGauges())

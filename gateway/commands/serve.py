@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import resource
+import shutil
 import signal
 import sys
 from typing import Any
@@ -54,7 +55,20 @@ def serve(context: click.Context, /, print_config: bool, **values: Any) -> None:
         uvloop.run(run(settings, choose_engine(settings)))
     except (StartError, EngineError, CatalogueError) as error:
         click.echo(f"care-voice: {_asked_by(context, error)}{error}", err=True)
+        if isinstance(error, EngineError) and error.code in {"cuda_unavailable", "cublas_missing"}:
+            _say_what_is_wrong(settings)
         sys.exit(1)
+
+
+def _say_what_is_wrong(settings: Settings) -> None:
+    """As `care-voice diagnose` says it, of the GPU."""
+    from gateway.diagnosis.examine import gpu_trouble
+    from gateway.diagnosis.report import lines
+
+    if found := gpu_trouble(settings):
+        click.echo("What is wrong (`care-voice diagnose` looks at all of it):", err=True)
+        for _, text in lines(found, shutil.get_terminal_size().columns - 1):
+            click.echo(text, err=True)
 
 
 def _asked_by(context: click.Context, error: Exception) -> str:
@@ -103,7 +117,14 @@ async def run(settings: Settings, spec: EngineSpec) -> None:
         if warming.done():
             model = warming.result()
             gc.freeze()  # what lives as long as the gateway is never looked through again: 45 ms each time
-            log.info("ready", url=address, model=model.name, device=model.device, compute=model.compute_type)
+            log.info(
+                "ready",
+                url=address,
+                model=model.name,
+                device=model.device,
+                why=model.device_reason,
+                compute=model.compute_type,
+            )
             if model.demo:
                 log.warning(DEMO_WARNING)
             await gateway.supervise(stop)

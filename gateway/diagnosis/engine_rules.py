@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from gateway.diagnosis.findings import (
     GET_CUBLAS,
-    LESS_MEMORY,
     RELOAD,
     Finding,
     Status,
@@ -21,6 +20,13 @@ SLOW = 0.5
 """Time to decode, per second of speech, from which captions come late even for one speaker."""
 AS_REINSTALLED = "install Care Voice's packages anew: pip install --force-reinstall ctranslate2"
 EXPLAINED = "see above"
+OTHER_MODEL = "see the model's line; care-voice models verify reads its files again; or take another --model"
+ENDS = (
+    ("SIGKILL", "memory ran out, and dmesg says so: take a smaller --model, or give it more memory"),
+    ("SIGILL", "this CPU is too old for CTranslate2, which wants AVX: take another machine"),
+    ("no answer", f"take a smaller --model if this machine is slow; on a GPU {RELOAD}"),
+)
+"""How a process ended that could say nothing -> what to do."""
 
 
 def judge(seen: Observed, before: Sequence[Finding]) -> list[Finding]:
@@ -129,8 +135,8 @@ def _decode(seen: Observed) -> Iterator[Finding]:
     stand_in = " (it stands in)" if notes["model"] != seen.model.name else ""
     told = (
         f"{notes['model']}{stand_in} on {notes['device']} in {notes['compute_type']}: "
-        f"{figures['audio_s']:.1f} s of speech in {figures['decode_s']:.2f} s; loaded in {figures['load_s']:.1f} s, warm in "
-        f"{figures['warm_up_s']:.1f} s; "
+        f"{figures['audio_s']:.1f} s of speech in {figures['decode_s']:.2f} s; loaded in "
+        f"{figures['load_s']:.1f} s, warm in {figures['warm_up_s']:.1f} s; "
         f"memory at most {size(figures['peak_bytes'])}"
     )
     if figures["decode_s"] > SLOW * figures["audio_s"]:
@@ -143,6 +149,7 @@ def _decode(seen: Observed) -> Iterator[Finding]:
 def _trouble(trial: Trial) -> tuple[str, str]:
     """(what happened, what to do)"""
     if trial.error:
-        memory = "memory" in trial.error.lower()
-        return f"{trial.stage}: {trial.error}", LESS_MEMORY if memory else remedy_for(trial.error)
-    return f"{trial.stage}: the process {trial.ended}", RELOAD
+        of_cuda = any(word in trial.error.lower() for word in ("cuda", "cublas", "gpu"))
+        return f"{trial.stage}: {trial.error}", remedy_for(trial.error) if of_cuda else OTHER_MODEL
+    remedy = next((remedy for sign, remedy in ENDS if sign in trial.ended), RELOAD)
+    return f"{trial.stage}: the process {trial.ended}", remedy

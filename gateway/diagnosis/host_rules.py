@@ -37,9 +37,8 @@ def _model(seen: Observed) -> Iterator[Finding]:
     model = seen.model
     if model.problem:
         first, _, ways = model.problem.partition("\n")
-        yield Finding(
-            "model", "model", Status.FAIL, first, _astray(seen) or ways or "care-voice models list shows all"
-        )
+        remedy = _astray(seen) or _joined(ways) or "care-voice models list shows all that have a name"
+        yield Finding("model", "model", Status.FAIL, first, remedy)
     elif model.damaged:
         remedy = PULL_AGAIN.format(name=model.name)
         yield Finding(
@@ -56,6 +55,18 @@ def _model(seen: Observed) -> Iterator[Finding]:
             else "its own directory: nothing to compare it with"
         )
         yield Finding("model", "model", Status.OK, f"{model.name} in {model.directory}: {how}")
+
+
+def _joined(ways: str) -> str:
+    """A numbered list, one line an item however it was broken, single spaces."""
+    items: list[str] = []
+    for line in ways.splitlines():
+        words = " ".join(line.split())
+        if items and not words[:1].isdigit():
+            items[-1] += f" {words}"
+        else:
+            items.append(words)
+    return "\n".join(items)
 
 
 def _astray(seen: Observed) -> str:

@@ -88,16 +88,16 @@ def choose_device(wanted: str) -> str:
 
 
 def why_auto() -> str:
-    """Why `auto` takes the device that it takes, in a few words."""
+    """Why `auto` takes the device that it takes: "since ..."."""
     if count := cuda_devices():
         return f"since CUDA can use {count} GPU{'s' if count > 1 else ''}"
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
-        return "since CUDA_VISIBLE_DEVICES hides every GPU"
     try:
         pynvml.nvmlInit()
         count = pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError as error:
-        return f"since there is no NVIDIA driver that works ({error})"
+        return f"since no NVIDIA driver works here ({error})"
+    if count and os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
+        return "since CUDA_VISIBLE_DEVICES hides every GPU"
     return (
         f"since CUDA can use none of {count} GPU{'s' if count != 1 else ''}: `care-voice diagnose` says why"
     )

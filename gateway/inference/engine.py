@@ -19,7 +19,7 @@ from gateway.inference import encoders
 from gateway.inference.align import Spoken, word_times
 from gateway.inference.context import EVERY_CONTEXT, FULL_FRAMES, ContextRule
 from gateway.inference.decode import Answer, Encoded, Question, ask, stack
-from gateway.inference.device import explain, is_device_fault, is_out_of_memory
+from gateway.inference.device import explain, is_device_fault, is_out_of_memory, why_auto
 from gateway.inference.protocol import DECODE_FAILED, EngineSpec
 from gateway.inference.tokens import Vocabulary
 
@@ -54,6 +54,7 @@ class WhisperEngine:
             mel_bands=self._model.n_mels,
             languages=self._vocabulary.languages,
             demo=spec.demo,
+            device_reason=why_auto() if spec.device == "auto" else "as asked",
         )
 
     def warm_up(self) -> None:

@@ -39,6 +39,9 @@ def test_a_gpu_that_is_not_there_is_never_replaced(tmp_path: Path) -> None:
     failed = serve("--model", "demo", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
     assert failed.returncode == 1
     assert "--device cpu" in failed.stderr
+    assert "care-voice diagnose" in failed.stderr
+    assert "  FAIL  " in failed.stderr, "diagnose's own answer"
+    assert " -> " in failed.stderr, "with its remedy"
     assert "Traceback" not in failed.stderr
 
 
