@@ -147,7 +147,7 @@ class Gate:
             return None
         api_key = request.headers.get("api-key")  # Azure's way
         return origin.credential_of(
-            f"Bearer {api_key}" if api_key else request.headers.get(hdrs.AUTHORIZATION),
+            request.headers.get(hdrs.AUTHORIZATION) or (f"Bearer {api_key}" if api_key else None),
             ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())),
             request.cookies.get(origin.cookie_name(client.secure)),
             request.query.get("token"),

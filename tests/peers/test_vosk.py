@@ -15,6 +15,7 @@ import pytest
 from vosk.transcriber.transcriber import Transcriber
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from tests.connection.speech import AUDIO, pcm16
 from tests.running import REPO, RunningGateway, environment
@@ -148,6 +149,16 @@ async def test_a_key_goes_into_the_address(ward: RunningGateway, device: str) ->
             results = await transcribe(address, pcm16("en_00.wav"))
             caption = await viewer.until("caption", bed=bed)
             assert caption["text"] == text_of(results) == REFERENCES["en_00.wav"]["text"]
+
+
+async def test_a_browser_offers_its_key_as_a_subprotocol(ward: RunningGateway, device: str) -> None:
+    """`bearer` is answered, or the browser would hang up."""
+    for path in ("/", "/vosk"):
+        offered = [Subprotocol("bearer"), Subprotocol(device)]
+        async with connect(ward.ws + path, subprotocols=offered, compression=None) as server:
+            assert server.subprotocol == "bearer"
+            await server.send('{"eof": 1}')
+            assert json.loads(await server.recv()) == {"text": ""}
 
 
 async def test_a_key_speaks_at_its_own_bed_only(ward: RunningGateway, device: str) -> None:

@@ -33,7 +33,7 @@ DIALECTS: dict[str, Dialect] = {
     "/": Dialect("nameless", Nameless, subprotocols=("bearer",)),
     "/ws": Dialect("nameless", Nameless, subprotocols=("bearer",)),
     "/whisperlive": Dialect("whisperlive", WhisperLive, subprotocols=("bearer",)),
-    "/vosk": Dialect("vosk", Vosk),
+    "/vosk": Dialect("vosk", Vosk, subprotocols=("bearer",)),
     "/v1/realtime": Dialect(
         "openai_realtime", Realtime, ("realtime", "openai-beta.realtime-v1"), max_message_bytes=16 * MEBIBYTE
     ),

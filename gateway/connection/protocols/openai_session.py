@@ -23,6 +23,7 @@ from gateway.connection.protocols.openai_turns import (
     Turns,
     turned,
 )
+from gateway.connection.protocols.wishes import prompt_of
 from gateway.events import AudioFormat, ModelInfo
 from gateway.transcript.tags import Tongue, read_tag
 
@@ -48,7 +49,7 @@ REFUSALS = {
     "unknown_language": "transcription.language",
     "too_many_hotwords": "transcription.keywords",
     "prompt_too_long": "transcription.keywords",
-    "bad_start": "transcription.prompt",
+    "bad_start": "transcription.keywords",
 }
 """Which field a refusal of the `start` is about."""
 
@@ -131,9 +132,8 @@ class Config:
         return self.turns.silence_duration_ms if self.turns else MANUAL_ENDPOINTING_MS
 
     def start(self, bed: str | None, settings: Settings) -> Start:
-        """What our own session is asked for. Of a long prompt the end counts, as it does at OpenAI."""
+        """What our own session is asked for."""
         asked = self.transcription or Transcription()
-        prompt = " ".join((asked.prompt or "").split())
         tongue = _tongue(asked)
         return Start(
             audio=self.audio,
@@ -141,7 +141,7 @@ class Config:
             script=tongue.script,
             bed=bed,
             hotwords=asked.keywords or [],
-            prompt=prompt[max(0, len(prompt) - settings.server.max_prompt_chars) :],
+            prompt=prompt_of(asked.prompt or "", settings.server),
             endpointing_ms=self.endpointing_ms,
             pre_roll_ms=self.turns.prefix_padding_ms if self.turns else None,
         )

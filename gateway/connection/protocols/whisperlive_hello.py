@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from gateway.connection.messages import Start
 from gateway.connection.opening import Refused
 from gateway.connection.protocols.codec import Handshake
+from gateway.connection.protocols.wishes import fitting, prompt_of
 from gateway.events import AudioFormat
 from gateway.transcript.tags import read_tag
 
@@ -50,15 +51,15 @@ def start_of(hello: Hello, shake: Handshake) -> Start:
     if encoding is None:
         raise Refused("bad_audio_format", f"`audio_format` must be one of: {', '.join(ENCODINGS)}.")
     hotwords = hello.hotwords.split(",") if isinstance(hello.hotwords, str) else hello.hotwords
-    tongue = read_tag(hello.language)
+    tongue, server = read_tag(hello.language), shake.settings.server
     return Start(
         AudioFormat(encoding, SAMPLE_RATE),
         language=tongue.language,
         script=tongue.script,
         bed=shake.bed,
         words=bool(hello.word_timestamps),
-        hotwords=hotwords or [],
-        prompt=hello.initial_prompt or "",
+        hotwords=fitting(hotwords or [], server),
+        prompt=prompt_of(hello.initial_prompt or "", server),
         task=hello.task or "transcribe",
     )
 

@@ -1,6 +1,5 @@
 """core: what a Wyoming server says of itself, and what it is asked for: `info` and `transcribe`."""
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,12 +36,8 @@ def tongue_of(tag: Any, languages: Sequence[str]) -> Tongue:
 def hotwords_of(names: Any, terms: Any, settings: ServerSettings) -> list[str]:
     """Words to listen for, names first; as many as a session may give, since they are hints."""
     named = [item for item in [*_list(names), *_list(terms)] if isinstance(item, str)]
-    return fitting(map(_printable, named), settings)
+    return fitting(named, settings)
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _printable(text: str) -> str:
-    return "".join(c for c in text if unicodedata.category(c)[0] != "C")

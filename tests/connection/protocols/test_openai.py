@@ -611,7 +611,7 @@ def test_everything_but_the_format_may_change_in_the_course() -> None:
         ({"audio": {"input": {"transcription": {"language": 5}}}}, "session.audio.input.transcription.language"),
         ({"audio": {"input": {"transcription": {"keywords": ["x"] * 101}}}}, "session.audio.input.transcription.keywords"),
         ({"audio": {"input": {"transcription": {"keywords": [{}]}}}}, "session.audio.input.transcription.keywords[0]"),
-        ({"audio": {"input": {"transcription": {"prompt": "\x00"}}}}, "session.audio.input.transcription.prompt"),
+        ({"audio": {"input": {"transcription": {"keywords": ["\x00"]}}}}, "session.audio.input.transcription.keywords"),
         ({"audio": {"input": {"format": {"type": "audio/opus"}}}}, "session.audio.input.format"),
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 4000}}}}, "session.audio.input.format"),
         ({"audio": {"input": {"format": 5}}}, "session.audio.input.format"),

@@ -1,6 +1,5 @@
 """Rules of the Vosk protocol: one reply each, at once, and no word lost or told twice over all of them."""
 
-import json
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -100,8 +99,7 @@ def test_the_address_may_name_a_language() -> None:
 @pytest.mark.parametrize(
     "sent",
     ["no JSON", "[]", '{"config": 3}', '{"config": {"sample_rate": "fast"}}', "[" * 5000, '"\ud800"',
-     '{"config": {"phrase_list": "Panadol"}}',
-     json.dumps(config(phrase_list=["a\x00b"]))],
+     '{"config": {"phrase_list": "Panadol"}}'],
 )  # fmt: skip
 def test_what_cannot_be_understood_closes(sent: str) -> None:
     """1008 with the reason: this protocol has no words for errors. What is final is told before."""
