@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most slow tests wait for speech: three files at a time keep two cores busy.
+PARALLEL := -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check soak fmt node-test benchmark peers-benchmark lock audit sbom wheel clean
@@ -20,7 +22,7 @@ test: $(VENV)/.dev $(VENV)/integrations/.done ## Everything that must be green: 
 	$(BIN)/ruff check gateway tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/bandit -q -c pyproject.toml -r gateway
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 soak: $(VENV)/.dev ## The faults again, longer and more of everything (about an hour; root for network and disk).
 	SOAK=1 $(BIN)/pytest --timeout 1800 tests/faults tests/test_resume.py tests/fuzz
@@ -33,7 +35,7 @@ check: $(VENV)/.dev ## The quick part of `make test`: no slow and no browser tes
 	$(BIN)/ruff format --check gateway tests benchmarks
 	$(BIN)/ruff check gateway tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not browser"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not browser"
 
 fmt: $(VENV)/.dev ## Format the code.
 	$(BIN)/ruff format gateway tests benchmarks
