@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n 3 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak fmt node-test benchmark peers-benchmark lock audit sbom wheel clean
+.PHONY: help run test check soak fmt node-test container-test benchmark peers-benchmark lock audit sbom wheel clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -30,6 +30,10 @@ soak: $(VENV)/.dev ## The faults again, longer and more of everything (about an 
 node-test: $(VENV)/.dev ## The vendors' Node SDKs against a gateway (needs Node.js 20 and npm).
 	cd tests/peers/node && npm ci --no-fund --no-audit
 	$(BIN)/pytest tests/peers/test_node.py
+
+container-test: $(VENV)/.dev ## Build and run the container here, and check deploy/ with every tool (root, minutes).
+	scripts/deploy-tools.sh $(PYTHON) $(VENV)/deploy-tools
+	CONTAINER_TEST=1 $(BIN)/pytest --timeout 1800 tests/deploy
 
 check: $(VENV)/.dev ## The quick part of `make test`: no slow and no browser tests.
 	$(BIN)/ruff format --check gateway tests benchmarks
@@ -54,6 +58,9 @@ lock: $(VENV)/.dev ## Resolve the dependencies again, with hashes.
 		--no-emit-find-links --no-header pyproject.toml --group dev -o requirements-dev.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header tests/peers/integrations.in -o tests/peers/integrations.lock
+	for name in deploy/cuda deploy/build tests/deploy/tools; do \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-emit-find-links --no-header -c requirements-dev.lock $$name.in -o $$name.lock; done
 
 audit: $(VENV)/.dev ## Look for known vulnerabilities in the locked dependencies. Needs the network.
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
