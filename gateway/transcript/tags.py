@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 SCRIPTS = {"tw": "twp", "hant": "twp", "hk": "hk", "mo": "hk", "cn": "cn", "sg": "cn", "hans": "cn"}
 """Region or script of a Chinese language tag -> Chinese script."""
-OTHER_NAMES = {"cmn": "zh", "nb": "no", "fil": "tl", "iw": "he", "jv": "jw"}
-"""Codes of languages that Whisper calls otherwise."""
+OTHER_NAMES = {"cmn": "zh", "nb": "no", "fil": "tl", "iw": "he", "jv": "jw", "auto": "", "und": ""}
+"""Codes of languages that Whisper calls otherwise; empty: it is to be detected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ class Talker:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
-        self.closed: tuple[int, str] | None = None
+        self.code: int | None = None
+        """That the connection was closed with; 0 where there are none."""
         self._news = asyncio.Event()
         self._reading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -85,14 +86,14 @@ class Talker:
     async def until(self, found: Callable[[], T]) -> T:
         """Wait for messages until this is true of them, or the connection is closed."""
         async with asyncio.timeout(WAIT_S):
-            while not (result := found()) and self.closed is None:
+            while not (result := found()) and self.code is None:
                 self._news.clear()
                 await self._news.wait()
         return result
 
     async def end(self) -> list[Said]:
         """Read to the end."""
-        await self.until(lambda: self.closed)
+        await self.until(lambda: self.code is not None)
         return self.finals()
 
     def text(self) -> str:
@@ -105,8 +106,8 @@ class Talker:
         self.messages.append(message)
         self._news.set()
 
-    def _close(self, code: int, reason: str) -> None:
-        self.closed = code, reason
+    def _close(self, code: int) -> None:
+        self.code = code
         self._news.set()
 
 
@@ -135,7 +136,7 @@ class SocketTalker(Talker):
         with contextlib.suppress(ConnectionClosed):
             while True:
                 self._note(json.loads(await self.socket.recv()))
-        self._close(self.socket.close_code or 0, self.socket.close_reason or "")
+        self._close(self.socket.close_code or 0)
 
     async def say(self, **fields: Any) -> None:
         await self.socket.send(json.dumps(fields))
@@ -299,7 +300,7 @@ class Wyoming(Talker):
                 header = json.loads(line)
                 block = await self.reader.readexactly(header.get("data_length", 0))
                 self._note({"type": header["type"], **json.loads(block or b"{}")})
-        self._close(0, "")
+        self._close(0)
 
     async def send(self, pcm: bytes) -> None:
         await self.say("audio-chunk", pcm, rate=16_000, width=2, channels=1)

@@ -8,12 +8,15 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.connection.speech import pcm16, silence
+from tests.detection.test_opus import opus_packets
 from tests.peers.talkers import (
     ALL,
     FOREIGN,
@@ -25,6 +28,7 @@ from tests.peers.talkers import (
     Said,
     SocketTalker,
     Talker,
+    Vosk,
     Wyoming,
 )
 from tests.running import RunningGateway
@@ -239,8 +243,8 @@ async def huge(company: Company, kind: type[Talker], gateway: RunningGateway) ->
         await put(talker, f'{{"type":"audio-chunk","payload_length":{size}}}\n')
     with contextlib.suppress(ConnectionClosed, OSError):
         await put(talker, bytes(size))
-    assert await talker.until(lambda: talker.closed)
-    assert talker.closed == (1009, talker.closed[1]) or kind is Wyoming  # type: ignore[index]
+    await talker.end()
+    assert talker.code == (0 if kind is Wyoming else 1009)
 
 
 async def flood(company: Company, kind: type[Talker], gateway: RunningGateway) -> None:
@@ -289,6 +293,17 @@ async def test_nobody_harms_another_stream(gateway: RunningGateway, company: Com
 # --- clients in a hurry ---
 
 
+class Opus(Deepgram):
+    """A device that sends packets of 20 ms."""
+
+    query: ClassVar = {"encoding": "opus", "sample_rate": "16000"}
+
+    async def send(self, pcm: bytes) -> None:
+        samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+        for packet in opus_packets(samples, 20, 16_000):
+            await self.socket.send(packet)
+
+
 async def test_a_recording_sent_at_once_is_heard_to_the_end(
     tmp_path: Path, company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,10 +311,9 @@ async def test_a_recording_sent_at_once_is_heard_to_the_end(
     monkeypatch.setattr(SocketTalker, "options", {"ping_interval": 0.5, "ping_timeout": 2})
     with running(tmp_path, *WYOMING, "--max-ahead-s=5") as gateway:
         clip = pcm16("en_01.wav") + silence(18) + pcm16("en_02.wav") + silence(1)
-        talkers = [await company.talk(kind, gateway) for kind in FOREIGN]
+        talkers = [await company.talk(kind, gateway) for kind in [*FOREIGN, Opus]]
         for talker in talkers:
-            await talker.send(clip[: len(clip) // 4 * 2])
-            await talker.send(clip[len(clip) // 4 * 2 :])
+            await talker.send(clip)
         await asyncio.gather(*(talker.goodbye() for talker in talkers))
         for talker in talkers:
             await talker.end()
@@ -341,8 +355,7 @@ async def test_a_gateway_that_stops_lets_everybody_finish(tmp_path: Path, compan
             gateway.process.send_signal(signal.SIGTERM)
             for talker in talkers:
                 assert units(hull(await talker.end()).text)[:3] == ["i", "don't", "have"], talker.protocol
-                assert talker.closed is not None
-                assert talker.closed[0] == (0 if talker.protocol == "wyoming" else 1001), talker.protocol
+                assert talker.code == (0 if talker.protocol == "wyoming" else 1001), talker.protocol
             await page.end()
             assert {c["bed"] for c in page.of("caption") if units(c["text"])[0] == "i"} == set(beds.values())
         assert await asyncio.to_thread(gateway.process.wait, 30) == 0
@@ -356,11 +369,8 @@ async def test_a_gateway_that_stops_lets_everybody_finish(tmp_path: Path, compan
 async def test_a_full_gateway_refuses_in_each_protocols_own_way(tmp_path: Path, company: Company) -> None:
     """HTTP before the upgrade; a client that was let in before and begins now is told in its protocol."""
     with running(tmp_path, *WYOMING, "--max-sessions=1") as gateway:
-        waiting = {kind: await company.talk(kind, gateway) for kind in (OpenAI, Wyoming)}
-        nameless = (
-            await connect(gateway.ws + "/", compression=None),
-            await connect(gateway.ws + "/", compression=None),
-        )
+        waiting = {kind: await company.talk(kind, gateway) for kind in (OpenAI, Vosk, Wyoming)}
+        nameless = await connect(gateway.ws + "/", compression=None)
         async with peer(gateway.ws, "/v1/stream") as only:
             await only.start()
             for path, status, field in (
@@ -379,24 +389,21 @@ async def test_a_full_gateway_refuses_in_each_protocols_own_way(tmp_path: Path, 
             await check_late_refusals(waiting, nameless)
 
 
-async def check_late_refusals(waiting: dict[type[Talker], Talker], nameless: tuple[object, object]) -> None:
+async def check_late_refusals(waiting: dict[type[Talker], Talker], nameless: ClientConnection) -> None:
     """Of clients that were there before the gateway was full."""
-    for talker in waiting.values():
-        await talker.send(bytes(3200))
-    await waiting[OpenAI].end()
-    assert waiting[OpenAI].closed is not None
-    assert waiting[OpenAI].closed[0] == 1013
+    await nameless.send('{"uid": "me"}')
+    assert json.loads(await nameless.recv())["status"] == "WAIT"
+    await nameless.wait_closed()
+    assert nameless.close_code == 1013
+    for kind in (OpenAI, Vosk):
+        await waiting[kind].send(bytes(3200))
+        await waiting[kind].end()
+        assert waiting[kind].code == 1013
     assert waiting[OpenAI].of("error")[0]["error"]["code"] == "rate_limit_exceeded"
+    await waiting[Wyoming].send(bytes(3200))
     await waiting[Wyoming].goodbye()
     assert waiting[Wyoming].of("error")[0]["code"] == "overloaded"
     assert waiting[Wyoming].of("transcript")[0]["text"] == ""
-    whisper, vosk = nameless
-    await whisper.send('{"uid": "me"}')  # type: ignore[attr-defined]
-    assert json.loads(await whisper.recv())["status"] == "WAIT"  # type: ignore[attr-defined]
-    await vosk.send(bytes(3200))  # type: ignore[attr-defined]
-    for socket in nameless:
-        await socket.wait_closed()  # type: ignore[attr-defined]
-        assert socket.close_code == 1013  # type: ignore[attr-defined]
 
 
 async def test_a_key_that_is_revoked_ends_its_streams(tmp_path: Path, company: Company) -> None:
@@ -414,8 +421,7 @@ async def test_a_key_that_is_revoked_ends_its_streams(tmp_path: Path, company: C
             await asyncio.to_thread(token, data, "revoke", key.split("_")[1])
             for talker in talkers:
                 await talker.end()
-                assert talker.closed is not None
-                assert talker.closed[0] == (4401 if isinstance(talker, Native) else 1008), talker.protocol
+                assert talker.code == (4401 if isinstance(talker, Native) else 1008), talker.protocol
             while {c["bed"] for c in page.of("caption")} < {kind.protocol for kind in SOCKETS}:
                 caption = await page.until("caption")
                 assert units(caption["text"])[:3] == ["i", "don't", "have"]

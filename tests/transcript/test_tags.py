@@ -13,6 +13,8 @@ from gateway.transcript.tags import SCRIPTS, Tongue, read_tag
     [
         (None, None, None),
         ("", None, None),
+        ("auto", None, None),
+        ("und", None, None),
         ("en-US", "en", None),
         ("EN_gb", "en", None),
         ("zh", "zh", None),
