@@ -1,7 +1,13 @@
 """Scrape configuration, alarms and dashboard: valid, tested, and about metrics that exist."""
 
+import contextlib
 import json
 import re
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +17,7 @@ import yaml
 from gateway.metrics import Metrics
 from gateway.vitals import Vitals
 from tests.deploy.tools import DEPLOY, passes, read_yaml, tool
-from tests.running import REPO
+from tests.running import REPO, RunningGateway, command, environment
 
 MONITORING = DEPLOY / "monitoring"
 RULES = [rule for group in read_yaml("monitoring/alerts.yml")["groups"] for rule in group["rules"]]
@@ -109,3 +115,54 @@ def test_prometheus_understands_the_dashboard(tmp_path: Path) -> None:
     path = tmp_path / "rules.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     passes(tool("promtool"), "check", "rules", path)
+
+
+@pytest.mark.slow
+def test_prometheus_reads_a_gateway_with_the_least_key(tmp_path: Path) -> None:
+    """Run for real: the target is up with a key that opens no bed, the rules are loaded, and no alarm fires."""
+    prometheus = tool("prometheus")
+    key = subprocess.run(
+        command("token", "create", "--role", "viewer", "--bed", "metrics", "--data-dir", str(tmp_path / "data")),
+        check=True, capture_output=True, text=True, env=environment(), cwd=REPO,
+    ).stdout  # fmt: skip
+    (tmp_path / "key").write_text(key)
+    (tmp_path / "alerts.yml").write_text((MONITORING / "alerts.yml").read_text())
+    gateway = RunningGateway.start(tmp_path / "log")
+    text = (MONITORING / "prometheus.yml").read_text().replace("15s", "1s")
+    text = text.replace("/run/secrets/metrics_key", str(tmp_path / "key"))
+    (tmp_path / "prometheus.yml").write_text(
+        text.replace("gateway:8001", gateway.url.removeprefix("http://"))
+    )
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{made.getsockname()[1]}"
+    with (tmp_path / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(
+            [prometheus, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb",
+             f"--web.listen-address={address}"],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        assert asked(address, 'up{job="care-voice"}') == ["1"], (tmp_path / "prometheus.log").read_text()
+        assert asked(address, "care_voice_sessions_open") == ["0"]
+        with urllib.request.urlopen(f"http://{address}/api/v1/rules", timeout=5) as answer:
+            groups = json.load(answer)["data"]["groups"]
+        assert {(rule["name"], rule["state"]) for group in groups for rule in group["rules"]} == {
+            (rule["alert"], "inactive") for rule in RULES
+        }
+    finally:
+        process.terminate()
+        process.wait(20)
+        gateway.stop()
+
+
+def asked(address: str, query: str) -> list[str]:
+    """The values that Prometheus has for it, as soon as it has some."""
+    url = f"http://{address}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            if found := json.load(answer)["data"]["result"]:
+                return [series["value"][1] for series in found]
+        time.sleep(0.2)
+    return []
