@@ -59,8 +59,8 @@ def run(kind: str, at: str, clip: str | Path, cwd: Path, **options: Any) -> Hear
         cwd=cwd, env=environment({"PYTHONPATH": str(REPO)}), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    printed, _, last = done.stdout.rstrip().rpartition("\n")
-    return replace(Heard(**json.loads(last)), printed=printed)
+    *_, heard = [line for line in done.stdout.splitlines() if line.startswith('{"')]
+    return replace(Heard(**json.loads(heard)), printed=done.stdout.replace(heard, ""))
 
 
 def raw(directory: Path, name: str, seconds: float = 60) -> Path:
