@@ -30,8 +30,10 @@ CPU_BYTES, GPU_BYTES = 700_000_000, 2_000_000_000
 
 
 @pytest.fixture(scope="module")
-def podman() -> Podman:
-    return Podman()
+def podman() -> Iterator[Podman]:
+    ours = Podman()
+    yield ours
+    ours.run("image", "prune", "-f")  # first stages: over 1 GB each
 
 
 @pytest.fixture(scope="module")
