@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Most slow tests wait for speech: three files at a time keep two cores busy.
-PARALLEL := -n 3 --dist loadfile
+# Most slow tests wait for speech: two files at a time keep two cores busy.
+PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check soak fmt node-test container-test benchmark peers-benchmark lock audit sbom wheel clean

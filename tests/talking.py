@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.typing import Subprotocol
 
 REFERENCES: dict[str, Any] = json.loads((Path(__file__).parent / "data/audio/refs.json").read_text())
@@ -26,14 +26,24 @@ class Peer:
     """One WebSocket, speaker's or viewer's."""
 
     socket: ClientConnection
+    again: Callable[[], Awaitable[ClientConnection]] | None = None
+    """Connects once more, for a start that came while the gateway was busy."""
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     async def say(self, kind: str, **fields: Any) -> None:
         await self.socket.send(json.dumps({"type": kind, **fields}))
 
     async def start(self, **fields: Any) -> dict[str, Any]:
-        await self.say("start", **fields)
-        started = await self.until("started")
+        for _ in range(PATIENCE):
+            try:
+                await self.say("start", **fields)
+                started = await self.until("started")
+                break
+            except ConnectionClosedError:
+                if not (self.again and self.socket.close_code == 1013):
+                    raise
+                await asyncio.sleep(0.5)
+                self.socket, self.messages = await self.again(), []
         SECRETS.add(started["token"])
         return started
 
@@ -70,18 +80,25 @@ class Peer:
 
 @asynccontextmanager
 async def peer(url: str, path: str, patient: bool = True, **options: Any) -> AsyncIterator[Peer]:
-    """Connect; when `patient`, come back while the gateway is busy with what other tests left (503)."""
-    subprotocols = [Subprotocol("care-voice.v1")]
-    for attempt in range(PATIENCE):
-        try:
-            socket = await connect(url + path, subprotocols=subprotocols, compression=None, **options)
-            break
-        except InvalidStatus as refused:
-            if refused.response.status_code != 503 or not patient or attempt == PATIENCE - 1:
-                raise
-            await asyncio.sleep(0.5)
-    async with socket:
-        yield Peer(socket)
+    """Connect; when `patient`, come back while the gateway is busy with what other tests left (503, 1013)."""
+
+    async def enter() -> ClientConnection:
+        for attempt in range(PATIENCE):
+            try:
+                return await connect(
+                    url + path, subprotocols=[Subprotocol("care-voice.v1")], compression=None, **options
+                )
+            except InvalidStatus as refused:
+                if refused.response.status_code != 503 or not patient or attempt == PATIENCE - 1:
+                    raise
+                await asyncio.sleep(0.5)
+        raise AssertionError("unreachable")
+
+    speaker = Peer(await enter(), enter if patient else None)
+    try:
+        yield speaker
+    finally:
+        await speaker.socket.close()
 
 
 async def transcribe(url: str, pcm: bytes, pause_s: float = 0, **start: Any) -> Peer:
