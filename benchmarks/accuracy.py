@@ -10,11 +10,12 @@ from collections.abc import Iterable
 import ctranslate2
 from faster_whisper import WhisperModel
 
-from benchmarks.measures import Census, Errors, census, corrections, errors, retractions, units
+from benchmarks.measures import Census, census, corrections, retractions
 from benchmarks.processes import gateway
 from benchmarks.recordings import Recording, spoken
 from benchmarks.report import Figure
 from benchmarks.streams import Take, stream
+from gateway.loadtest.text import Errors, errors, units
 from gateway.resources import bundled_models_dir
 from gateway.transcript.script import Script
 from tests.detection.clips import FOLDER

@@ -4,11 +4,11 @@ Everything here is plain arithmetic on texts and seconds, so that it can be test
 """
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+from gateway.loadtest.text import Errors, units
 
 TOLERANCE_S = 0.3
 """A final belongs to a sentence when their ends (or beginnings) are not further apart."""
@@ -18,7 +18,6 @@ SHORT_BY = 0.5
 """... and these are too short by at least this share of it: what was misheard is as long as what was said."""
 DOUBLED_TO = 0.4
 """A sentence is doubled when it is found a second time with no more errors than this."""
-_UNIT = re.compile(r"[a-z0-9]+(?:'[a-z]+)*|[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +29,6 @@ class Span:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """Word or character errors; add them up before asking for the rate."""
-
-    edits: int = 0
-    units: int = 0
-
-    def __add__(self, other: "Errors") -> "Errors":
-        return Errors(self.edits + other.edits, self.units + other.units)
-
-    @property
-    def percent(self) -> float:
-        return 100 * self.edits / max(1, self.units)
-
-
-def units(text: str) -> list[str]:
-    """Words, and single characters of Chinese, without case, width and punctuation; 臺 is 台."""
-    text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("臺", "台")
-    return _UNIT.findall(text)
-
-
 def _distances(wanted: Sequence[str], got: Sequence[str]) -> list[int]:
     """[Levenshtein distance from `wanted` to got[:j] for j in 0 .. len(got)]"""
     row = list(range(len(got) + 1))
@@ -59,12 +37,6 @@ def _distances(wanted: Sequence[str], got: Sequence[str]) -> list[int]:
         for j, other in enumerate(got, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (unit != other))
     return row
-
-
-def errors(reference: str, text: str) -> Errors:
-    """Substitutions, insertions and deletions."""
-    wanted = units(reference)
-    return Errors(_distances(wanted, units(text))[-1], len(wanted))
 
 
 def corrections(stable: str, final: str) -> Errors:

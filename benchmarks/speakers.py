@@ -5,11 +5,12 @@ import random
 from itertools import pairwise
 
 from benchmarks.latency import HANGOVER_S, Waits, disturbance, engine_means, waits_figures
-from benchmarks.measures import Errors, census, percentile
+from benchmarks.measures import census, percentile
 from benchmarks.processes import counting, gateway, rss_mb
 from benchmarks.recordings import Recording, load, looped
 from benchmarks.report import Figure
 from benchmarks.streams import Take, stream
+from gateway.loadtest.text import Errors
 
 SPEAKERS = 8
 SEED = 20

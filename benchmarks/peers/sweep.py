@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.measures import percentile, units
+from benchmarks.measures import percentile
 from benchmarks.peers.client import CONNECT_AHEAD_S, DRAIN_S, stream_all
 from benchmarks.peers.servers import Contender, Server
 from benchmarks.peers.waits import Heard, Level, Run, capacity, next_try, summed, waits_for
@@ -17,6 +17,7 @@ from gateway.config import DetectionSettings
 from gateway.loadtest.schedule import PROFILES, Load, Turn, plans
 from gateway.loadtest.server import cpu_busy_s
 from gateway.loadtest.speech import clips, turns
+from gateway.loadtest.text import units
 from gateway.transcript.script import Script
 from tests.detection.clips import REFERENCES
 

@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.measures import Errors, find, percentile
+from benchmarks.measures import find, percentile
 from gateway.events import SAMPLE_RATE
 from gateway.loadtest.schedule import Placed, Plan, Turn
+from gateway.loadtest.text import Errors
 
 WRONG_SHARE = 0.2
 TAIL_UNITS = 48

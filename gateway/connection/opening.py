@@ -39,7 +39,7 @@ class Refused(Exception):
 
 OVERLOADED = Refused(
     "overloaded",
-    "The gateway cannot take more speech now: reconnect and resume in a while; nothing is lost.",
+    "The gateway cannot take more speech now: reconnect in a while. Who can resume loses nothing.",
     CloseCode.OVERLOADED,
 )
 

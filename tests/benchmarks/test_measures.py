@@ -8,18 +8,16 @@ from hypothesis import strategies as st
 
 from benchmarks.measures import (
     TOLERANCE_S,
-    Errors,
     Span,
     census,
     corrections,
     due_s,
-    errors,
     find,
     pair,
     percentile,
     retractions,
-    units,
 )
+from gateway.loadtest.text import Errors, errors, units
 
 letters = st.lists(st.sampled_from("abc"), max_size=12)
 moments = st.lists(st.floats(0, 5), max_size=6)

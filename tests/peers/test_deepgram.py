@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -21,8 +20,9 @@ from websockets.typing import Subprotocol
 
 from gateway.detection.audio import mulaw_table
 from tests.connection.speech import AUDIO, pcm16, silence
-from tests.running import REPO, RunningGateway, command, environment
-from tests.talking import REFERENCES, SECRETS, error_rate, peer
+from tests.peers.keys import make_key
+from tests.running import RunningGateway
+from tests.talking import REFERENCES, error_rate, peer
 from tests.test_docs import blocks, read
 
 with warnings.catch_warnings():  # the SDK imports what websockets will not have for ever
@@ -54,16 +54,6 @@ class Ward:
 
     gateway: RunningGateway
     keys: dict[str, str]
-
-
-def make_key(data: Path, role: str, bed: str) -> str:
-    done = subprocess.run(
-        command("token", "create", "--role", role, "--bed", bed, "--data-dir", str(data)),
-        cwd=REPO, env=environment(), capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    key = done.stdout.strip()
-    SECRETS.add(key.rsplit("_", 1)[1])
-    return key
 
 
 @pytest.fixture(scope="module")

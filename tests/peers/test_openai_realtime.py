@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import subprocess
 import sys
 import wave
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +25,8 @@ from websockets.typing import Subprotocol
 from gateway.detection.audio import alaw_table, mulaw_table
 from tests.connection.protocols.realtime import check_conversation, check_event
 from tests.connection.speech import AUDIO, pcm16
-from tests.running import REPO, RunningGateway, command, environment
+from tests.peers.keys import make_key
+from tests.running import RunningGateway, environment
 from tests.talking import REFERENCES, SECRETS, Peer, error_rate, peer
 from tests.test_docs import blocks, read
 
@@ -70,16 +70,6 @@ class Ward:
 
     def url(self, query: str = "intent=transcription") -> str:
         return f"{self.gateway.ws}/v1/realtime?{query}"
-
-
-def make_key(data: Path, role: str, bed: str) -> str:
-    done = subprocess.run(
-        command("token", "create", "--role", role, "--bed", bed, "--data-dir", str(data)),
-        cwd=REPO, env=environment(), capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    key = done.stdout.strip()
-    SECRETS.add(key.rsplit("_", 1)[1])
-    return key
 
 
 @pytest.fixture(scope="module")

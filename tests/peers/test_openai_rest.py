@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 import sys
 import urllib.request
 import warnings
@@ -19,8 +18,9 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.connection.speech import AUDIO, pcm16, silence
-from tests.running import REPO, RunningGateway, command, environment
-from tests.talking import REFERENCES, SECRETS, error_rate, peer
+from tests.peers.keys import make_key
+from tests.running import RunningGateway
+from tests.talking import REFERENCES, error_rate, peer
 from tests.test_docs import blocks, read
 from tests.upload import files
 
@@ -57,16 +57,6 @@ class Office:
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         lines = [line for line in text.splitlines() if line.startswith(name)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(label in line for label in wanted))
-
-
-def make_key(data: Path, role: str, bed: str) -> str:
-    done = subprocess.run(
-        command("token", "create", "--role", role, "--bed", bed, "--data-dir", str(data)),
-        cwd=REPO, env=environment(), capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    key = done.stdout.strip()
-    SECRETS.add(key.rsplit("_", 1)[1])
-    return key
 
 
 @pytest.fixture(scope="module")
